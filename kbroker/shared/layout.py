@@ -1,0 +1,69 @@
+"""Everything the supervisor makes before it forks: the shared memory of one broker, and who uses which part."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
+
+from kbroker.shared import completion_ring, partition_table, request_arena, worker_table
+from kbroker.shared.completion_ring import CompletionRing
+from kbroker.shared.memory import SharedRegion
+from kbroker.shared.partition_table import PartitionTable
+from kbroker.shared.worker_table import WorkerTable
+
+RING_BYTES = 1024 * 1024
+INTEREST_BYTES_PER_ROW = 1
+
+
+class SharedState:
+    """
+    The shared memory of a broker, made before the fork, used by all its processes.
+
+    workers     who is alive (WorkerTable)
+    partitions  the state of each log (PartitionTable)
+    arenas      one region per network worker: requests as they came from the socket
+    rings       rings[io][network]: completions from an IO worker to a network worker
+    interest    interest[network]: a byte per partition row, 1 while that network worker has a fetch waiting for it
+    doorbells   an eventfd per worker (by table number): wakes its loop
+    channel     a name no other broker uses, for the workers' ZeroMQ endpoints
+    """
+
+    def __init__(self, network: int, io: int, *, rows: int, largest_request_bytes: int) -> None:
+        self._regions: dict[str, SharedRegion] = {}
+        self.rows = rows
+        self.workers = WorkerTable(self._region("workers", worker_table.region_size(network, io)).memory, network, io)
+        self.partitions = PartitionTable(self._region("partitions", partition_table.region_size(rows)).memory, rows)
+        arena_bytes = request_arena.region_size(largest_request_bytes)
+        self.arenas = [self._region(f"arena-{index}", arena_bytes) for index in range(network)]
+        ring_bytes = completion_ring.region_size(RING_BYTES)
+        rings = self._region("rings", ring_bytes * network * io).memory
+        self.rings = [
+            [
+                CompletionRing(rings[(i * network + n) * ring_bytes : (i * network + n + 1) * ring_bytes], RING_BYTES)
+                for n in range(network)
+            ]
+            for i in range(io)
+        ]
+        interest = self._region("interest", rows * INTEREST_BYTES_PER_ROW * network).memory
+        self.interest = [interest[n * rows : (n + 1) * rows] for n in range(network)]
+        self.doorbells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(self.workers.count)]
+        self.channel = f"kbroker-{os.getpid()}-{os.urandom(6).hex()}"
+
+    def _region(self, purpose: str, size_bytes: int) -> SharedRegion:
+        region = SharedRegion.create(purpose, (size_bytes + 4095) & ~4095)
+        self._regions[purpose] = region
+        return region
+
+    @classmethod
+    def create(cls, network: int, io: int, *, rows: int, largest_request_bytes: int) -> Self:
+        """Make the shared memory for `network` and `io` workers and `rows` partitions."""
+        return cls(network, io, rows=rows, largest_request_bytes=largest_request_bytes)
+
+    def describe(self) -> dict[str, object]:
+        """Return where tools find the regions: the run file's "shared" entry."""
+        return {
+            "network": self.workers.network,
+            "io": self.workers.io,
+            "rows": self.rows,
+            "regions": {name: {"fd": region.fd, "size": region.size_bytes} for name, region in self._regions.items()},
+        }

@@ -1,0 +1,109 @@
+"""
+Where the requests of one network worker lie as they came from the socket; IO workers read payloads from here.
+
+The region is cut into blocks of 64 KiB times a power of two (a buddy system). Only the network worker allocates and frees;
+the IO workers get (position, size) pairs in commands and write from there. A block lives as long as somebody counts on it:
+the connection that receives into it, and each request under way whose payload lies in it. The same blocks are handed out
+again first, so that a steady load touches few pages.
+"""
+
+from __future__ import annotations
+
+from kbroker.shared.memory import SharedRegion
+
+PAGE_BYTES = 64 * 1024
+_DISCARD_BYTES = 4 * 1024 * 1024
+
+
+class Block:
+    """
+    A piece of the arena.
+
+    position    bytes from the start of the arena
+    size_bytes  length
+    view        its memory
+    references  how many still need it; the last release() frees it
+    """
+
+    __slots__ = ("_arena", "_order", "position", "references", "size_bytes", "view")
+
+    def __init__(self, arena: RequestArena, position: int, order: int) -> None:
+        self._arena = arena
+        self._order = order
+        self.position = position
+        self.size_bytes = PAGE_BYTES << order
+        self.view = arena.memory[position : position + self.size_bytes]
+        self.references = 1
+
+    def retain(self) -> None:
+        """Count one more user."""
+        self.references += 1
+
+    def release(self) -> None:
+        """Count one user less; the last one gives the block back."""
+        self.references -= 1
+        if self.references == 0:
+            self._arena.free(self, self._order)
+
+
+class RequestArena:
+    """
+    The allocator, held by the network worker that owns the arena.
+
+    region  shared memory whose size is PAGE_BYTES times a power of two
+    """
+
+    __slots__ = ("_free", "_region", "_top_order", "free_bytes", "memory")
+
+    def __init__(self, region: SharedRegion) -> None:
+        self._region = region
+        self.memory = region.memory
+        self._top_order = (region.size_bytes // PAGE_BYTES).bit_length() - 1
+        # Per order the positions that are free; a dict keeps them in order of release and finds a buddy at once.
+        self._free: list[dict[int, None]] = [{} for _ in range(self._top_order + 1)]
+        self._free[self._top_order][0] = None
+        self.free_bytes = PAGE_BYTES << self._top_order
+
+    def allocate(self, size_bytes: int) -> Block | None:
+        """Return a block of at least `size_bytes`, or None when there is no room now."""
+        order = max(0, ((size_bytes + PAGE_BYTES - 1) // PAGE_BYTES - 1).bit_length())
+        free = self._free
+        found = order
+        while not free[found]:
+            found += 1
+            if found > self._top_order:
+                return None
+        position, _ = free[found].popitem()
+        while found > order:
+            found -= 1
+            free[found][position + (PAGE_BYTES << found)] = None
+        self.free_bytes -= PAGE_BYTES << order
+        return Block(self, position, order)
+
+    def free(self, block: Block, order: int) -> None:
+        """Take a block back (called by Block.release)."""
+        position = block.position
+        block.view.release()
+        if block.size_bytes >= _DISCARD_BYTES:
+            self._region.discard(position, block.size_bytes)
+        self.free_bytes += PAGE_BYTES << order
+        free = self._free
+        while order < self._top_order:
+            buddy = position ^ (PAGE_BYTES << order)
+            if buddy not in free[order]:
+                break
+            del free[order][buddy]
+            position = min(position, buddy)
+            order += 1
+        free[order][position] = None
+
+
+def region_size(largest_request_bytes: int) -> int:
+    """
+    Return the size of an arena that can hold one request of `largest_request_bytes` and go on serving others.
+
+    Twice the next power of two: while one half holds the largest request, the other half stays free. Only pages that were
+    used cost memory.
+    """
+    pages = (largest_request_bytes + PAGE_BYTES) // PAGE_BYTES + 1
+    return PAGE_BYTES << ((pages - 1).bit_length() + 1)
