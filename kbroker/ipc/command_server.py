@@ -1,0 +1,237 @@
+"""
+The receiving end of commands: what IO workers and the cluster worker have in common.
+
+Each message says which incarnation of which worker sent it. What a dead incarnation left is dropped: its payloads may lie
+in memory that its successor is about to use. When a network worker's generation has moved on, this worker writes the new
+one into the arena fence, at the start of a turn, when nothing of the old generation is in hand any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+
+from kbroker.ipc import doorbell
+from kbroker.ipc.commands import (
+    COMPLETION_ENTRY,
+    COMPLETION_HEAD,
+    COMPLETION_ONE,
+    MESSAGE,
+    REPLY_PART_HEAD,
+    RING_HEAD,
+    SENDER,
+    AppendResult,
+    Command,
+    CommandKind,
+    RingKind,
+    iterate_commands,
+    pack_command,
+)
+from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
+from kbroker.ipc.event_loop import EventLoop
+from kbroker.shared.layout import SharedState
+from kbroker.shared.worker_table import WorkerField, WorkerKind
+
+CommandHandler = Callable[[int, bytes, Command], None]
+"""Called with (sender's table number, message, command)."""
+
+_CHECK_INTERVAL_MS = 50
+_RING_RETRY_MS = 1
+
+
+class CommandServer:
+    """
+    Receives commands for one worker and hands each to the handler of its kind.
+
+    worker    this worker's table number
+    handlers  by CommandKind
+    """
+
+    def __init__(
+        self, loop: EventLoop, shared: SharedState, worker: int, handlers: dict[int, CommandHandler]
+    ) -> None:
+        table = shared.workers
+        self._loop = loop
+        self._shared = shared
+        self._table = table
+        self._worker = worker
+        self._handlers = handlers
+        generation = table.get(worker, WorkerField.GENERATION)
+        self._header = SENDER.pack(MESSAGE, worker, generation)
+        self._context = zmq.Context()
+        self._outboxes = [Outbox(self._context, shared, peer) for peer in range(table.count)]
+        self._staged: dict[int, list[bytes]] = {}
+        self._mailbox = Mailbox(self._context, endpoint(shared, worker, generation), self._deliver)
+        self._greeted = 0
+        doorbell.listen(loop, shared.doorbells[worker], self.move_fences)
+        self._mailbox.watch(loop)
+        loop.at_turn_end(self.flush)
+        loop.every(_CHECK_INTERVAL_MS, self.check_peers)
+        self.move_fences()
+
+    def _deliver(self, message: bytes) -> None:
+        magic, sender, generation = SENDER.unpack_from(message, 0)
+        if magic != MESSAGE or self._table.get(sender, WorkerField.GENERATION) != generation:
+            return
+        handlers = self._handlers
+        for command in iterate_commands(message):
+            handlers[command.kind](sender, message, command)
+
+    def move_fences(self) -> None:
+        """
+        Tell network workers born anew that nothing of their predecessors is in hand any more.
+
+        Safe only between turns, or before anything of this turn was staged: the doorbell's handler runs before the mailbox
+        is drained in the same turn only by chance, so what is staged is finished first (see IoWorker.before_fence).
+        """
+        table = self._table
+        for index in range(table.network):
+            generation = table.get(table.network_worker(index), WorkerField.GENERATION)
+            if table.fence(self._worker, index) != generation:
+                self.before_fence()
+                table.set_fence(self._worker, index, generation)
+                doorbell.ring(self._shared.doorbells[table.network_worker(index)])
+
+    def before_fence(self) -> None:
+        """Finish what reads from an arena; replaced by workers that do."""
+
+    def send(self, peer: int, kind: CommandKind, command_id: int, body: bytes) -> None:
+        """Send a command to another worker at the end of this turn."""
+        self._staged.setdefault(peer, []).append(pack_command(kind, command_id, body))
+
+    def flush(self) -> None:
+        """Send what this turn produced, one message per peer."""
+        if self._staged:
+            for peer, commands in self._staged.items():
+                self._outboxes[peer].send(self._header + b"".join(commands))
+            self._staged.clear()
+
+    def check_peers(self) -> None:
+        """Follow peers to their new incarnations; greet a new cluster worker."""
+        self.move_fences()
+        for outbox in self._outboxes:
+            outbox.flush()
+            if outbox.check():
+                self._staged.pop(outbox.worker, None)
+        if self._table.kind(self._worker) != WorkerKind.CLUSTER:
+            generation = self._table.get(0, WorkerField.GENERATION)
+            if generation != self._greeted:
+                self._greeted = generation
+                self.send(0, CommandKind.HELLO, 0, b"")
+
+    def close(self) -> None:
+        """Close the sockets and the context."""
+        for outbox in self._outboxes:
+            outbox.close(linger_ms=100)
+        self._mailbox.close()
+        self._context.term()
+
+
+class Completions:
+    """
+    The IO worker's way back to the network workers: collects a turn's completions, writes each ring once, rings once.
+
+    io_index  which IO worker this is
+    """
+
+    def __init__(self, loop: EventLoop, shared: SharedState, io_index: int) -> None:
+        self._loop = loop
+        self._shared = shared
+        self._table = shared.workers
+        self._rings = shared.rings[io_index]
+        count = shared.workers.network
+        self._appended: list[list[bytes]] = [[] for _ in range(count)]
+        self._advanced: list[list[int]] = [[] for _ in range(count)]
+        self._overflow: list[list[bytes]] = [[] for _ in range(count)]
+        self._records: list[list[bytes]] = [[] for _ in range(count)]
+        self._retry_planned = False
+
+    def appended_one(self, sender: int, command_id: int, result: AppendResult) -> None:
+        """Answer an APPEND of one partition."""
+        self._appended[sender - 1].append(COMPLETION_ONE.pack(command_id, 1, *result))
+
+    def appended(self, sender: int, command_id: int, results: list[AppendResult]) -> None:
+        """Answer an APPEND with one result per entry."""
+        parts = [COMPLETION_HEAD.pack(command_id, len(results))]
+        parts.extend([COMPLETION_ENTRY.pack(*result) for result in results])
+        self._appended[sender - 1].append(b"".join(parts))
+
+    def advanced(self, row: int) -> None:
+        """Tell the network workers that wait for `row` that its high watermark moved."""
+        for index, interest in enumerate(self._shared.interest):
+            if interest[row]:
+                self._advanced[index].append(row)
+
+    def reply(self, sender: int, command_id: int, body: bytes) -> None:
+        """Answer a REQUEST or CALL."""
+        step = self._rings[sender - 1].max_record_bytes - REPLY_PART_HEAD.size
+        view = memoryview(body)
+        position = 0
+        records = self._records[sender - 1]
+        while True:
+            more = position + step < len(body)
+            records.append(
+                REPLY_PART_HEAD.pack(RingKind.REPLY_PART, more, command_id) + view[position : position + step]
+            )
+            position += step
+            if not more:
+                return
+
+    def flush(self) -> None:
+        """Write what this turn produced into the rings and wake who waits for it."""
+        for index in range(len(self._rings)):
+            records = self._records[index]
+            appended = self._appended[index]
+            if appended:
+                self._pack_appended(appended, records, self._rings[index].max_record_bytes)
+                appended.clear()
+            advanced = self._advanced[index]
+            if advanced:
+                rows = memoryview(bytearray(4 * len(advanced))).cast("i")
+                for place, row in enumerate(advanced):
+                    rows[place] = row
+                records.append(RING_HEAD.pack(RingKind.ADVANCED) + rows.tobytes())
+                advanced.clear()
+            if records or self._overflow[index]:
+                self._write(index, records)
+                records.clear()
+
+    @staticmethod
+    def _pack_appended(appended: list[bytes], records: list[bytes], limit: int) -> None:
+        size = sum(map(len, appended)) + RING_HEAD.size
+        head = RING_HEAD.pack(RingKind.APPENDED)
+        if size <= limit:
+            records.append(head + b"".join(appended))
+            return
+        part: list[bytes] = [head]
+        size = len(head)
+        for completion in appended:
+            if size + len(completion) > limit:
+                records.append(b"".join(part))
+                part = [head]
+                size = len(head)
+            part.append(completion)
+            size += len(completion)
+        records.append(b"".join(part))
+
+    def _write(self, index: int, records: list[bytes]) -> None:
+        overflow = self._overflow[index]
+        overflow.extend(records)
+        ring = self._rings[index]
+        written = 0
+        while written < len(overflow) and ring.put(overflow[written]):
+            written += 1
+        del overflow[:written]
+        if overflow and not self._retry_planned:
+            # The network worker is slower than this one just now; its ring has room again when it has caught up.
+            self._retry_planned = True
+            self._loop.call_later(_RING_RETRY_MS, self._retry)
+        doorbell.ring(self._shared.doorbells[self._table.network_worker(index)])
+
+    def _retry(self) -> None:
+        self._retry_planned = False
+
+    def forget(self, network_index: int) -> None:
+        """Drop what waits for a network worker that died."""
+        self._overflow[network_index].clear()

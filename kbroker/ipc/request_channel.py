@@ -1,0 +1,222 @@
+"""
+The network worker's end of the request channel: commands out over ZeroMQ, completions back through rings.
+
+Commands collect per peer while a turn runs and leave as one message each when it ends. Answers come back as ring records
+(from IO workers) or messages (from the cluster worker). Each command has an id that says which incarnation of this
+worker sent it, so that an answer meant for a dead one is dropped.
+
+A peer that dies loses what was under way, silently. `check_peers` sees its new generation in the worker table and answers
+each such command with None, which callers turn into a retriable error: nothing is left hanging.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from kbroker.ipc import doorbell
+from kbroker.ipc.commands import (
+    COMPLETION_ENTRY,
+    COMPLETION_HEAD,
+    MESSAGE,
+    REPLY_PART_HEAD,
+    RING_HEAD,
+    SENDER,
+    AppendResult,
+    CommandKind,
+    ForwardedRequest,
+    RingKind,
+    body_of,
+    iterate_commands,
+    pack_append,
+    pack_command,
+    pack_request,
+)
+from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
+from kbroker.ipc.event_loop import EventLoop
+from kbroker.shared.layout import SharedState
+from kbroker.shared.worker_table import WorkerField
+
+AppendDone = Callable[[list[AppendResult] | None], None]
+ReplyDone = Callable[[bytes | None], None]
+
+CHECK_INTERVAL_MS = 50
+_result = AppendResult._make
+_HEAD_BYTES = COMPLETION_HEAD.size
+_ENTRY_BYTES = COMPLETION_ENTRY.size
+
+
+class RequestChannel:
+    """
+    Sends commands for one network worker and brings their answers back.
+
+    shared       the broker's shared memory
+    index        which network worker this is
+    on_metadata  called with (image version, delta JSON)
+    on_advanced  called with the partition rows whose high watermark moved
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        shared: SharedState,
+        index: int,
+        on_metadata: Callable[[int, bytes], None],
+        on_advanced: Callable[[list[int]], None],
+    ) -> None:
+        table = shared.workers
+        worker = table.network_worker(index)
+        generation = table.get(worker, WorkerField.GENERATION)
+        self._shared = shared
+        self._index = index
+        self._on_metadata = on_metadata
+        self._on_advanced = on_advanced
+        self._header = SENDER.pack(MESSAGE, worker, generation)
+        self._context = zmq.Context()
+        self._outboxes = [Outbox(self._context, shared, peer) for peer in range(table.count)]
+        self._staged: list[list[bytes]] = [[] for _ in range(table.count)]
+        self._dirty: list[int] = []
+        self._next_id = generation << 40
+        self._appends: dict[int, tuple[int, AppendDone]] = {}
+        self._replies: dict[int, tuple[int, ReplyDone]] = {}
+        self._parts: dict[int, list[bytes]] = {}
+        self._rings = [row[index] for row in shared.rings]
+        for ring in self._rings:
+            ring.skip_all()
+        self._mailbox = Mailbox(self._context, endpoint(shared, worker, generation), self._deliver)
+        self._mailbox.watch(loop)
+        doorbell.listen(loop, shared.doorbells[worker], self._take_completions)
+        loop.at_turn_end(self.flush)
+        loop.every(CHECK_INTERVAL_MS, self.check_peers)
+        self.check_peers()
+
+    @property
+    def in_flight(self) -> int:
+        """Commands that have not been answered yet."""
+        return len(self._appends) + len(self._replies)
+
+    def append(
+        self, io_index: int, acks: int, timeout_ms: int, entries: list[tuple[int, int, int]], done: AppendDone
+    ) -> None:
+        """
+        Have an IO worker append batches that lie in this worker's arena.
+
+        entries  (partition row, arena position, bytes) each
+        done     called with one AppendResult per entry, or None when the owner died before it answered
+        """
+        command_id = self._next_id = self._next_id + 1
+        peer = self._shared.workers.io_worker(io_index)
+        self._appends[command_id] = (peer, done)
+        self._stage(peer, pack_append(command_id, acks, timeout_ms, entries))
+
+    def forward(self, peer: int, request: ForwardedRequest, done: ReplyDone) -> None:
+        """Have another worker decide a client's request; `done` gets the encoded response, or None if the worker died."""
+        command_id = self._next_id = self._next_id + 1
+        self._replies[command_id] = (peer, done)
+        self._stage(peer, pack_request(command_id, request))
+
+    def call(self, peer: int, name: str, arguments: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Ask another worker something of our own; `done` gets the decoded answer, or None if the worker died."""
+        command_id = self._next_id = self._next_id + 1
+        self._replies[command_id] = (peer, lambda answer: done(None if answer is None else json.loads(answer)))
+        body = json.dumps({"call": name, **arguments}, separators=(",", ":")).encode()
+        self._stage(peer, pack_command(CommandKind.CALL, command_id, body))
+
+    def tell_cluster(self, kind: CommandKind, value: int = 0) -> None:
+        """Send HELLO or APPLIED to the cluster worker."""
+        self._stage(0, pack_command(kind, value, b""))
+
+    def _stage(self, peer: int, command: bytes) -> None:
+        staged = self._staged[peer]
+        if not staged:
+            self._dirty.append(peer)
+        staged.append(command)
+
+    def flush(self) -> None:
+        """Send what this turn produced, one message per peer."""
+        if not self._dirty:
+            return
+        for peer in self._dirty:
+            staged = self._staged[peer]
+            self._outboxes[peer].send(self._header + b"".join(staged))
+            staged.clear()
+        self._dirty.clear()
+
+    def _take_completions(self) -> None:
+        advanced: list[int] = []
+        for ring in self._rings:
+            for record in ring.take():
+                kind = record[0]
+                if kind == RingKind.APPENDED:
+                    self._appended(record)
+                elif kind == RingKind.ADVANCED:
+                    advanced.extend(memoryview(record)[RING_HEAD.size :].cast("i"))
+                else:
+                    self._reply_part(record)
+        if advanced:
+            self._on_advanced(advanced)
+
+    def _appended(self, record: bytes) -> None:
+        position = RING_HEAD.size
+        end = len(record)
+        appends = self._appends
+        while position < end:
+            command_id, count = COMPLETION_HEAD.unpack_from(record, position)
+            position += _HEAD_BYTES
+            waiting = appends.pop(command_id, None)
+            results = [
+                _result(COMPLETION_ENTRY.unpack_from(record, position + index * _ENTRY_BYTES)) for index in range(count)
+            ]
+            position += count * _ENTRY_BYTES
+            if waiting is not None:
+                waiting[1](results)
+
+    def _reply_part(self, record: bytes) -> None:
+        _, more, command_id = REPLY_PART_HEAD.unpack_from(record, 0)
+        part = record[REPLY_PART_HEAD.size :]
+        if more:
+            self._parts.setdefault(command_id, []).append(part)
+            return
+        earlier = self._parts.pop(command_id, None)
+        waiting = self._replies.pop(command_id, None)
+        if waiting is not None:
+            waiting[1](part if earlier is None else b"".join((*earlier, part)))
+
+    def _deliver(self, message: bytes) -> None:
+        for command in iterate_commands(message):
+            if command.kind == CommandKind.METADATA:
+                self._on_metadata(command.command_id, body_of(message, command))
+            elif command.kind == CommandKind.REPLY:
+                waiting = self._replies.pop(command.command_id, None)
+                if waiting is not None:
+                    waiting[1](body_of(message, command))
+
+    def check_peers(self) -> None:
+        """Notice peers that died: fail what waits for them, greet the cluster worker born anew."""
+        for outbox in self._outboxes:
+            outbox.flush()
+            first = outbox.generation == 0
+            if not outbox.check() and not (first and outbox.worker == 0 and outbox.generation):
+                continue
+            peer = outbox.worker
+            staged = self._staged[peer]
+            if staged:
+                staged.clear()
+                self._dirty.remove(peer)
+            for command_id in [key for key, (owner, _) in self._appends.items() if owner == peer]:
+                self._appends.pop(command_id)[1](None)
+            for command_id in [key for key, (owner, _) in self._replies.items() if owner == peer]:
+                self._parts.pop(command_id, None)
+                self._replies.pop(command_id)[1](None)
+            if peer == 0:
+                self.tell_cluster(CommandKind.HELLO)
+
+    def close(self) -> None:
+        """Close the sockets and the context."""
+        for outbox in self._outboxes:
+            outbox.close(linger_ms=100)
+        self._mailbox.close()
+        self._context.term()
