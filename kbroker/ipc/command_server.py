@@ -48,9 +48,7 @@ class CommandServer:
     handlers  by CommandKind
     """
 
-    def __init__(
-        self, loop: EventLoop, shared: SharedState, worker: int, handlers: dict[int, CommandHandler]
-    ) -> None:
+    def __init__(self, loop: EventLoop, shared: SharedState, worker: int, handlers: dict[int, CommandHandler]) -> None:
         table = shared.workers
         self._loop = loop
         self._shared = shared

@@ -4,9 +4,9 @@ What the messages between workers look like: the one place for these layouts.
 A ZeroMQ message is [sender header][command]...: everything one turn of the sender's loop had for this peer.
 
     sender header   =BxHI   MESSAGE kind, sender's table number, sender's generation
-    command         =BxHiQ  kind, count, bytes that follow, command id
+    command         =BxHiQ  kind, entries, bytes that follow, command id
 
-    APPEND          body: acks int16, pad, timeout ms int32, then count entries of =iqi: partition row, arena position, bytes
+    APPEND          body: acks int16, pad, timeout ms int32, then so many entries of =iqi: partition row, arena position, bytes
     REQUEST         body: api key int16, version int16, client id size int16, host size int16, client id, host, request body
     CALL            body: JSON {"call": name, ...}: between our own workers, never a client's
     REPLY           body: the answer to REQUEST (an encoded response) or to CALL (JSON)
@@ -73,7 +73,7 @@ class Command(NamedTuple):
     """One command taken out of a message; `position` is where its body starts."""
 
     kind: int
-    count: int
+    entries: int
     size_bytes: int
     command_id: int
     position: int

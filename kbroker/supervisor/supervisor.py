@@ -1,0 +1,221 @@
+"""
+The process that forks: watches the workers, restarts what dies, stops them in order.
+
+One thread, no ZeroMQ, no asyncio, no executor, so that a fork at any moment gives a clean child. The loop waits for
+signals (through a pipe), for the end of its lifeline, and for the next thing due: a worker to fork again, a heartbeat
+to check, systemd's watchdog.
+
+Order of a stop: network workers stop accepting, answer what is under way and end; then IO workers flush, write
+checkpoints and end; then the cluster worker. Who does not end in time is killed, and the next start recovers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+
+from kbroker.shared.layout import SharedState
+from kbroker.shared.worker_table import WorkerField, WorkerKind, WorkerState
+from kbroker.supervisor.signals import STOP_SIGNALS, SignalPipe
+from kbroker.supervisor.systemd import Notifier
+from kbroker.supervisor.worker_process import EXIT_CANNOT_START, WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_TIMEOUT_MS = 10_000
+_CHECK_INTERVAL_MS = 500
+_STOP_ORDER = (
+    (WorkerKind.NETWORK, 10_000),
+    (WorkerKind.IO, 60_000),
+    (WorkerKind.CLUSTER, 5_000),
+)
+
+WorkerMain = Callable[[int], None]
+"""Runs a worker, given its table number; called in the child."""
+
+
+class Supervisor:
+    """
+    Runs a broker's workers until it is told to stop.
+
+    shared    the shared memory, made before
+    mains     what each kind of worker runs
+    ready     called once, when every worker is ready
+    lifeline  a descriptor whose end of file means "nobody needs this broker any more", or None
+    """
+
+    def __init__(
+        self,
+        shared: SharedState,
+        mains: Mapping[WorkerKind, WorkerMain],
+        *,
+        notifier: Notifier,
+        ready: Callable[[dict[str, int]], None],
+        lifeline: int | None,
+    ) -> None:
+        self._shared = shared
+        self._table = shared.workers
+        self._notifier = notifier
+        self._on_ready = ready
+        self._lifeline = lifeline
+        self._signals = SignalPipe()
+        self._workers = [
+            WorkerProcess(number, self._table.name(number), self._main_of(mains, number))
+            for number in range(self._table.count)
+        ]
+        self._stop_requested = False
+        self._failure: str | None = None
+        self._is_ready = False
+
+    def _main_of(self, mains: Mapping[WorkerKind, WorkerMain], number: int) -> Callable[[], None]:
+        main = mains[self._table.kind(number)]
+        return lambda: main(number)
+
+    def run(self) -> str | None:
+        """Run until stopped; return None after an orderly stop, else the reason why the broker could not go on."""
+        self._signals.open()
+        poller = select.poll()
+        poller.register(self._signals.fd, select.POLLIN)
+        if self._lifeline is not None:
+            poller.register(self._lifeline, select.POLLIN)
+        for worker in self._workers:
+            self._fork(worker)
+        next_check = _now_ms() + _CHECK_INTERVAL_MS
+        next_watchdog = _now_ms()
+        while not self._stop_requested:
+            now = _now_ms()
+            due = [worker.start_at_ms for worker in self._workers if not worker.pid]
+            # Readiness is polled: it is a matter of a few milliseconds, once.
+            wait = min([next_check, *due]) - now if self._is_ready else 2
+            for fd, _events in poller.poll(max(0, wait)):
+                if fd == self._lifeline:
+                    logger.info("The process that started this broker has ended; stopping")
+                    self._stop_requested = True
+            self._handle_signals()
+            now = _now_ms()
+            for worker in self._workers:
+                if not worker.pid and worker.start_at_ms <= now and not self._stop_requested:
+                    self._fork(worker)
+            if not self._is_ready:
+                self._check_ready()
+            if now >= next_check:
+                next_check = now + _CHECK_INTERVAL_MS
+                self._check_heartbeats(now)
+            if self._notifier.watchdog_interval_ms is not None and now >= next_watchdog:
+                next_watchdog = now + self._notifier.watchdog_interval_ms
+                self._notifier.notify("WATCHDOG=1")
+        self._stop()
+        return self._failure
+
+    def worker_pids(self) -> dict[str, int]:
+        """Return the pid of each running worker by name."""
+        return {worker.name: worker.pid for worker in self._workers if worker.pid}
+
+    def _fork(self, worker: WorkerProcess) -> None:
+        table = self._table
+        number = worker.number
+        # The generation before the fork: the child must find its own, and peers must not talk to it under the old one.
+        table.set(number, WorkerField.GENERATION, table.get(number, WorkerField.GENERATION) + 1)
+        table.set(number, WorkerField.STATE, WorkerState.STARTING)
+        table.set(number, WorkerField.METADATA_VERSION, -1)
+        table.set(number, WorkerField.CONNECTIONS, 0)
+        table.set(number, WorkerField.HEARTBEAT_MS, _now_ms())
+        worker.fork(self._signals.leave_in_child)
+        table.set(number, WorkerField.PID, worker.pid)
+        for peer, doorbell in enumerate(self._shared.doorbells):
+            if peer != number:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_write(doorbell, 1)
+
+    def _check_ready(self) -> None:
+        if all(self._table.get(worker.number, WorkerField.STATE) == WorkerState.READY for worker in self._workers):
+            self._is_ready = True
+            self._on_ready(self.worker_pids())
+            self._notifier.notify(
+                "READY=1", f"STATUS=Serving with {len(self._workers)} workers", f"MAINPID={os.getpid()}"
+            )
+
+    def _handle_signals(self) -> None:
+        for number in self._signals.read():
+            if number in STOP_SIGNALS:
+                logger.info("%s received; stopping", signal.Signals(number).name)
+                self._stop_requested = True
+            elif number == signal.SIGCHLD:
+                self._reap()
+
+    def _reap(self) -> None:
+        by_pid = {worker.pid: worker for worker in self._workers if worker.pid}
+        for pid, worker in by_pid.items():
+            try:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended, status = pid, 0
+            if ended:
+                self._worker_ended(worker, os.waitstatus_to_exitcode(status))
+
+    def _worker_ended(self, worker: WorkerProcess, code: int) -> None:
+        self._table.set(worker.number, WorkerField.STATE, WorkerState.ABSENT)
+        self._table.set(worker.number, WorkerField.PID, 0)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        pid = worker.pid
+        may_go_on = worker.failed(_now_ms())
+        if self._stop_requested:
+            return
+        if code == EXIT_CANNOT_START:
+            self._failure = f"worker {worker.name} cannot start (see the line above)"
+            self._stop_requested = True
+        elif not may_go_on:
+            self._failure = f"worker {worker.name} {how} and has failed too often within a minute"
+            self._stop_requested = True
+        else:
+            logger.warning("Worker %s (pid %d) %s; starting it again", worker.name, pid, how)
+            self._notifier.notify(f"STATUS=Worker {worker.name} {how}; started again")
+
+    def _check_heartbeats(self, now: int) -> None:
+        for worker in self._workers:
+            if worker.pid and now - self._table.get(worker.number, WorkerField.HEARTBEAT_MS) > HEARTBEAT_TIMEOUT_MS:
+                logger.error(
+                    "Worker %s (pid %d) has not moved for %d s; killing it",
+                    worker.name,
+                    worker.pid,
+                    HEARTBEAT_TIMEOUT_MS // 1000,
+                )
+                self._table.set(worker.number, WorkerField.HEARTBEAT_MS, now)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+
+    def _stop(self) -> None:
+        self._notifier.notify("STOPPING=1", "STATUS=Stopping")
+        for kind, patience_ms in _STOP_ORDER:
+            workers = [worker for worker in self._workers if worker.pid and self._table.kind(worker.number) == kind]
+            for worker in workers:
+                self._table.set(worker.number, WorkerField.STOP_STAGE, 1)
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_write(self._shared.doorbells[worker.number], 1)
+            self._wait_for_end(workers, patience_ms)
+
+    def _wait_for_end(self, workers: list[WorkerProcess], patience_ms: int) -> None:
+        deadline = _now_ms() + patience_ms
+        while any(worker.pid for worker in workers):
+            now = _now_ms()
+            if now >= deadline:
+                for worker in workers:
+                    if worker.pid:
+                        logger.error("Worker %s did not stop within %d s; killing it", worker.name, patience_ms // 1000)
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(worker.pid, signal.SIGKILL)
+                deadline = now + 5_000
+                self._failure = self._failure or "a worker had to be killed while stopping"
+            with contextlib.suppress(InterruptedError):
+                select.select([self._signals.fd], [], [], min(0.2, max(0.001, (deadline - now) / 1000)))
+            self._signals.read()
+            self._reap()
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,36 @@
+"""Tell systemd how the broker is doing (sd_notify's datagram protocol); does nothing when it was not started by systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+
+class Notifier:
+    """
+    Sends state lines to the socket named by NOTIFY_SOCKET.
+
+    watchdog_interval_ms  how often systemd wants to hear from us, halved for safety; None when it does not watch
+    """
+
+    __slots__ = ("_address", "watchdog_interval_ms")
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        address = environment.pop("NOTIFY_SOCKET", "")
+        # A leading @ stands for Linux's abstract namespace.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        own_pid = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_interval_ms = int(microseconds) // 2000 if microseconds.isdigit() and own_pid else None
+
+    def notify(self, *lines: str) -> None:
+        """Send lines such as READY=1, STOPPING=1, STATUS=..., WATCHDOG=1; never fails."""
+        if not self._address:
+            return
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
+        ):
+            out.connect(self._address)
+            out.sendall("\n".join(lines).encode())
