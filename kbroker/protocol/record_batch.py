@@ -1,0 +1,602 @@
+"""
+Record batches (message format 2): what producers send, segments store and consumers get, byte for byte the same.
+
+    0   int64   base offset               written by the broker; outside the checksum
+    8   int32   length of all that follows
+    12  int32   partition leader epoch    written by the broker; outside the checksum
+    16  int8    magic, 2
+    17  uint32  CRC-32C of all that follows
+    21  int16   attributes: 0-2 codec, 3 log append time, 4 transactional, 5 control, 6 delete horizon
+    23  int32   last offset delta
+    27  int64   base timestamp            43 int64 producer id      53 int32 base sequence
+    35  int64   max timestamp             51 int16 producer epoch   57 int32 record count
+    61  records, compressed as one block when the attributes say so
+
+What a broker checks of a produced batch. Apache Kafka parses every record of every batch, decompressing it first. Here
+the hot path checks all that the header and the checksum can tell (`validate_batches`, a few microseconds whatever the
+batch holds): the checksum proves that the records are what the producer framed. Looking at each record is left to
+`validate_records`, for the topics where the answer depends on the records: compacted ones, where a record without a key
+is refused, and those with bounds on each record's timestamp.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastcrc import crc32
+
+from kbroker.errors import KafkaError
+from kbroker.protocol.compression import CompressionType, compress, decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kbroker.types import Buffer
+
+_CORRUPT_MESSAGE = 2
+_MESSAGE_TOO_LARGE = 10
+_RECORD_LIST_TOO_LARGE = 18
+_INVALID_TIMESTAMP = 32
+_UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
+_UNSUPPORTED_COMPRESSION_TYPE = 76
+_INVALID_RECORD = 87
+
+_HEADER = Struct(">qiibIhiqqqhii")
+_unpack_header = _HEADER.unpack_from
+_CRC_AND_LATER = Struct(">hiqqqhii")
+_BEFORE_CRC = Struct(">qiibI")
+_OFFSET_AND_SIZE = Struct(">qi").unpack_from
+_crc32c = crc32.iscsi
+
+HEADER_BYTES = 61
+"""Bytes of a batch before its records."""
+SIZE_PREFIX_BYTES = 12
+"""Bytes of a batch that its own length field does not count."""
+_CHECKED_FROM = 21
+_SMALLEST_OLD_MESSAGE = 14
+CURRENT_MAGIC = 2
+
+CODEC_MASK = 0x07
+LOG_APPEND_TIME_FLAG = 0x08
+TRANSACTIONAL_FLAG = 0x10
+CONTROL_FLAG = 0x20
+DELETE_HORIZON_FLAG = 0x40
+
+NO_PRODUCER_ID = -1
+NO_SEQUENCE = -1
+
+DEFAULT_MAX_RECORDS_BYTES = 256 * 1024 * 1024
+"""What one batch may decompress to when the caller sets no bound of its own."""
+
+
+class BatchHeader(NamedTuple):
+    """All fields of a batch's header, and where the batch lies in the buffer it was read from."""
+
+    base_offset: int
+    size_bytes: int
+    """The whole batch, with the 12 bytes its length field does not count."""
+    partition_leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    base_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    record_count: int
+    position: int
+    """Bytes from the start of the buffer."""
+
+    @property
+    def last_offset(self) -> int:
+        """Return the offset of the batch's last record."""
+        return self.base_offset + self.last_offset_delta
+
+    @property
+    def codec(self) -> int:
+        """Return the compression codec's number."""
+        return self.attributes & CODEC_MASK
+
+    @property
+    def is_transactional(self) -> bool:
+        """Return whether the batch belongs to a transaction."""
+        return bool(self.attributes & TRANSACTIONAL_FLAG)
+
+    @property
+    def is_control(self) -> bool:
+        """Return whether the batch holds a control record, which no application sees."""
+        return bool(self.attributes & CONTROL_FLAG)
+
+
+class Record(NamedTuple):
+    """One record. `key`, `value` and header values are views into the (decompressed) batch, or None."""
+
+    offset: int
+    timestamp: int
+    key: Buffer | None
+    value: Buffer | None
+    headers: tuple[tuple[str, Buffer | None], ...] = ()
+
+
+def read_batch_header(buffer: Buffer, position: int = 0) -> BatchHeader:
+    """
+    Return the header of the batch that starts at `position`.
+
+    The size is checked against the smallest batch and against what the buffer holds, so that `size_bytes` can be used
+    to slice and to step. Nothing else is checked.
+
+    Raises KafkaError(CORRUPT_MESSAGE) when the header or the batch is cut off, or the size is impossible, and
+    KafkaError(UNSUPPORTED_FOR_MESSAGE_FORMAT) for messages of magic 0 and 1.
+    """
+    left = len(buffer) - position
+    if left < HEADER_BYTES:
+        raise _unreadable(buffer, position)
+    (
+        base_offset,
+        length,
+        leader_epoch,
+        magic,
+        crc,
+        attributes,
+        last_offset_delta,
+        base_timestamp,
+        max_timestamp,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        record_count,
+    ) = _unpack_header(buffer, position)
+    size_bytes = length + SIZE_PREFIX_BYTES
+    if magic != CURRENT_MAGIC or size_bytes < HEADER_BYTES or size_bytes > left:
+        raise _unreadable(buffer, position)
+    return BatchHeader(
+        base_offset,
+        size_bytes,
+        leader_epoch,
+        magic,
+        crc,
+        attributes,
+        last_offset_delta,
+        base_timestamp,
+        max_timestamp,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        record_count,
+        position,
+    )
+
+
+def _unreadable(buffer: Buffer, position: int) -> KafkaError:
+    """Return the error for a batch whose header cannot be used."""
+    left = len(buffer) - position
+    if left < SIZE_PREFIX_BYTES + 5:
+        return KafkaError(_CORRUPT_MESSAGE, f"record batch header is cut off after {left} bytes")
+    size_bytes = _OFFSET_AND_SIZE(buffer, position)[1] + SIZE_PREFIX_BYTES
+    magic = buffer[position + 16]
+    if magic < CURRENT_MAGIC and size_bytes - SIZE_PREFIX_BYTES >= _SMALLEST_OLD_MESSAGE:
+        return KafkaError(_UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
+    if magic != CURRENT_MAGIC:
+        return KafkaError(_CORRUPT_MESSAGE, f"unknown magic {magic}")
+    return KafkaError(_CORRUPT_MESSAGE, f"record batch of {size_bytes} bytes where {left} are left")
+
+
+def iterate_batch_headers(buffer: Buffer, position: int = 0) -> Iterator[BatchHeader]:
+    """
+    Yield the header of each whole batch from `position` on; stops before a batch that is cut off.
+
+    A reader of files and fetch responses may meet half a batch at the end; that is no error.
+    Raises KafkaError as read_batch_header does, for a batch that cannot be a batch.
+    """
+    end = len(buffer)
+    while end - position >= SIZE_PREFIX_BYTES:
+        length = _OFFSET_AND_SIZE(buffer, position)[1]
+        if length >= HEADER_BYTES - SIZE_PREFIX_BYTES and length + SIZE_PREFIX_BYTES > end - position:
+            return
+        header = read_batch_header(buffer, position)
+        yield header
+        position += header.size_bytes
+
+
+def compute_crc(buffer: Buffer, header: BatchHeader) -> int:
+    """Return the CRC-32C of what the batch's checksum covers, without copying it."""
+    start = header.position
+    return int(_crc32c(memoryview(buffer)[start + _CHECKED_FROM : start + header.size_bytes]))
+
+
+def verify_crc(buffer: Buffer, header: BatchHeader) -> None:
+    """Raise KafkaError(CORRUPT_MESSAGE) unless the batch's checksum is right."""
+    start = header.position
+    if _crc32c(memoryview(buffer)[start + _CHECKED_FROM : start + header.size_bytes]) != header.crc:
+        raise KafkaError(_CORRUPT_MESSAGE, f"checksum of the record batch is not {header.crc:#010x}")
+
+
+def validate_batches(
+    buffer: Buffer,
+    *,
+    api_version: int,
+    max_message_bytes: int,
+    max_segment_bytes: int = 2**31 - 1,
+    max_timestamp: int | None = None,
+) -> BatchHeader:
+    """
+    Return the header of the one batch a produce request may carry for a partition, after all cheap checks.
+
+    buffer             the partition's records as they came from the client
+    api_version        of the Produce request; zstd needs 7
+    max_message_bytes  the topic's max.message.bytes
+    max_segment_bytes  the topic's segment.bytes
+    max_timestamp      latest timestamp accepted (now + message.timestamp.after.max.ms); None: any
+
+    Raises KafkaError with the code Kafka answers: CORRUPT_MESSAGE (size, checksum), INVALID_RECORD (none or several
+    batches, counts, control batch, base offset, sequence, old magic in a version that forbids it), MESSAGE_TOO_LARGE,
+    RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE, UNSUPPORTED_FOR_MESSAGE_FORMAT, INVALID_TIMESTAMP.
+    Costs the checksum and about two microseconds.
+    """
+    size = len(buffer)
+    if size < HEADER_BYTES:
+        if size == 0:
+            raise KafkaError(_INVALID_RECORD, "a produce request must hold exactly one record batch per partition")
+        raise _produced_unreadable(buffer, api_version)
+    (
+        base_offset,
+        length,
+        leader_epoch,
+        magic,
+        crc,
+        attributes,
+        last_offset_delta,
+        base_timestamp,
+        batch_max_timestamp,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        record_count,
+    ) = _unpack_header(buffer, 0)
+    size_bytes = length + SIZE_PREFIX_BYTES
+    if size_bytes != size or magic != CURRENT_MAGIC:
+        raise _produced_unreadable(buffer, api_version)
+    codec = attributes & CODEC_MASK
+    if codec >= CompressionType.ZSTD and (codec > CompressionType.ZSTD or api_version < 7):
+        raise KafkaError(_UNSUPPORTED_COMPRESSION_TYPE, f"codec {codec} in Produce version {api_version}")
+    if base_offset != 0:
+        raise KafkaError(_INVALID_RECORD, f"base offset of a produced batch must be 0, not {base_offset}")
+    if size > max_message_bytes:
+        raise KafkaError(_MESSAGE_TOO_LARGE, f"record batch of {size} bytes, max.message.bytes is {max_message_bytes}")
+    if size > max_segment_bytes:
+        raise KafkaError(_RECORD_LIST_TOO_LARGE, f"record batch of {size} bytes, segment.bytes is {max_segment_bytes}")
+    if _crc32c(memoryview(buffer)[_CHECKED_FROM:]) != crc:
+        raise KafkaError(_CORRUPT_MESSAGE, f"checksum of the record batch is not {crc:#010x}")
+    if record_count <= 0 or record_count != last_offset_delta + 1:
+        raise KafkaError(_INVALID_RECORD, f"{record_count} records, but last offset delta {last_offset_delta}")
+    if attributes & CONTROL_FLAG:
+        raise KafkaError(_INVALID_RECORD, "clients may not write control batches")
+    if producer_id >= 0 and base_sequence < 0:
+        raise KafkaError(_INVALID_RECORD, f"sequence {base_sequence} of producer {producer_id}")
+    if attributes & LOG_APPEND_TIME_FLAG:
+        raise KafkaError(_INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
+    if max_timestamp is not None and batch_max_timestamp > max_timestamp:
+        raise KafkaError(_INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}")
+    return BatchHeader(
+        base_offset,
+        size_bytes,
+        leader_epoch,
+        magic,
+        crc,
+        attributes,
+        last_offset_delta,
+        base_timestamp,
+        batch_max_timestamp,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        record_count,
+        0,
+    )
+
+
+def _produced_unreadable(buffer: Buffer, api_version: int) -> KafkaError:
+    """Return the error for produced bytes that are not exactly one batch of the current format."""
+    size = len(buffer)
+    if size < SIZE_PREFIX_BYTES + 5:
+        return KafkaError(_CORRUPT_MESSAGE, f"record batch header is cut off after {size} bytes")
+    magic = buffer[16]
+    if magic < CURRENT_MAGIC:
+        if api_version >= 3:
+            return KafkaError(
+                _INVALID_RECORD, f"Produce version {api_version} allows only record batches, not magic {magic}"
+            )
+        return KafkaError(_UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
+    try:
+        first = read_batch_header(buffer, 0)
+        read_batch_header(buffer, first.size_bytes)
+    except KafkaError as error:
+        return KafkaError(_CORRUPT_MESSAGE, error.message)
+    return KafkaError(_INVALID_RECORD, "a produce request must hold exactly one record batch per partition")
+
+
+def validate_records(
+    buffer: Buffer,
+    header: BatchHeader,
+    *,
+    keys_required: bool = False,
+    earliest_timestamp: int | None = None,
+    latest_timestamp: int | None = None,
+    max_bytes: int = DEFAULT_MAX_RECORDS_BYTES,
+) -> None:
+    """
+    Check each record of a produced batch: framing, consecutive offsets, keys, timestamps.
+
+    keys_required                          the topic is compacted: a record without key is refused
+    earliest_timestamp, latest_timestamp   milliseconds, inclusive; None: no bound
+    max_bytes                              what the batch may decompress to
+
+    Raises KafkaError: INVALID_RECORD, INVALID_TIMESTAMP, CORRUPT_MESSAGE or, past max_bytes, MESSAGE_TOO_LARGE.
+    Costs one to two microseconds per record.
+    """
+    expected = header.base_offset
+    for record in iterate_records(buffer, header, max_bytes):
+        if record.offset != expected:
+            raise KafkaError(_INVALID_RECORD, f"record {expected - header.base_offset} has no consecutive offset")
+        if keys_required and record.key is None:
+            raise KafkaError(
+                _INVALID_RECORD, f"record {expected - header.base_offset} has no key, but the topic is compacted"
+            )
+        timestamp = record.timestamp
+        if timestamp >= 0 and (
+            (latest_timestamp is not None and timestamp > latest_timestamp)
+            or (earliest_timestamp is not None and timestamp < earliest_timestamp)
+        ):
+            raise KafkaError(_INVALID_TIMESTAMP, f"timestamp {timestamp} is out of the topic's bounds")
+        expected += 1
+
+
+def iterate_records(
+    buffer: Buffer, header: BatchHeader, max_bytes: int = DEFAULT_MAX_RECORDS_BYTES
+) -> Iterator[Record]:
+    """
+    Yield the records of a batch, decompressed when need be.
+
+    max_bytes  what the batch may decompress to
+
+    Keys and values are views into the buffer or into the decompressed block; they stay valid as long as they are held.
+    Raises KafkaError: CORRUPT_MESSAGE for a record that is cut off or whose sizes contradict each other,
+    MESSAGE_TOO_LARGE past max_bytes.
+    """
+    start = header.position
+    data = memoryview(buffer)[start + HEADER_BYTES : start + header.size_bytes]
+    codec = header.attributes & CODEC_MASK
+    if codec:
+        data = memoryview(decompress(codec, data, max_bytes))
+    base_offset = header.base_offset
+    base_timestamp = header.base_timestamp
+    append_time = header.max_timestamp if header.attributes & LOG_APPEND_TIME_FLAG else None
+    end = len(data)
+    position = 0
+    try:
+        for index in range(header.record_count):
+            size, position = _read_varint(data, position)
+            record_end = position + size
+            if size < 0 or record_end > end:
+                raise _corrupt_record(index)
+            position += 1  # the record's own attributes: none are defined
+            timestamp_delta, position = _read_varint(data, position)
+            offset_delta, position = _read_varint(data, position)
+            key, position = _read_bytes(data, position, record_end, index)
+            value, position = _read_bytes(data, position, record_end, index)
+            count, position = _read_varint(data, position)
+            headers: tuple[tuple[str, Buffer | None], ...] = ()
+            if count:
+                if count < 0 or count > record_end - position:
+                    raise _corrupt_record(index)
+                found: list[tuple[str, Buffer | None]] = []
+                for _ in range(count):
+                    name, position = _read_bytes(data, position, record_end, index)
+                    if name is None:
+                        raise _corrupt_record(index)
+                    content, position = _read_bytes(data, position, record_end, index)
+                    found.append((str(name, "utf-8"), content))
+                headers = tuple(found)
+            if position != record_end:
+                raise _corrupt_record(index)
+            timestamp = base_timestamp + timestamp_delta if append_time is None else append_time
+            yield Record(base_offset + offset_delta, timestamp, key, value, headers)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise KafkaError(_CORRUPT_MESSAGE, f"records are cut off or damaged: {error}") from error
+    if position != end:
+        raise KafkaError(_CORRUPT_MESSAGE, f"{end - position} bytes after the last record")
+
+
+def _corrupt_record(index: int) -> KafkaError:
+    return KafkaError(_CORRUPT_MESSAGE, f"sizes inside record {index} contradict each other")
+
+
+def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+    """Return a zigzag varint and the position after it; IndexError past the end."""
+    byte = data[position]
+    position += 1
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1), position
+    value = byte & 0x7F
+    shift = 7
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), position
+        shift += 7
+        if shift > 63:
+            raise KafkaError(_CORRUPT_MESSAGE, "varint of more than ten bytes")
+
+
+def _read_bytes(data: memoryview, position: int, end: int, index: int) -> tuple[memoryview | None, int]:
+    size, position = _read_varint(data, position)
+    if size < 0:
+        if size != -1:
+            raise _corrupt_record(index)
+        return None, position
+    stop = position + size
+    if stop > end:
+        raise _corrupt_record(index)
+    return data[position:stop], stop
+
+
+def _append_varint(output: bytearray, value: int) -> None:
+    value = (value << 1) ^ (value >> 63)
+    while value > 0x7F:
+        output.append((value & 0x7F) | 0x80)
+        value >>= 7
+    output.append(value)
+
+
+def _append_bytes(output: bytearray, content: Buffer | None) -> None:
+    if content is None:
+        output.append(1)
+    else:
+        _append_varint(output, len(content))
+        output += content
+
+
+class BatchBuilder:
+    """
+    A record batch in the making.
+
+    base_offset             offset of the first record
+    compression             a CompressionType
+    producer_id, producer_epoch, base_sequence   -1 each: no idempotent producer
+    partition_leader_epoch  -1: to be written by the broker
+    """
+
+    __slots__ = (
+        "_base_timestamp",
+        "_count",
+        "_max_timestamp",
+        "_records",
+        "attributes",
+        "base_offset",
+        "base_sequence",
+        "partition_leader_epoch",
+        "producer_epoch",
+        "producer_id",
+    )
+
+    def __init__(
+        self,
+        base_offset: int = 0,
+        *,
+        compression: int = CompressionType.NONE,
+        producer_id: int = NO_PRODUCER_ID,
+        producer_epoch: int = -1,
+        base_sequence: int = NO_SEQUENCE,
+        is_transactional: bool = False,
+        is_control: bool = False,
+        log_append_time: bool = False,
+        partition_leader_epoch: int = -1,
+    ) -> None:
+        self.base_offset = base_offset
+        self.producer_id = producer_id
+        self.producer_epoch = producer_epoch
+        self.base_sequence = base_sequence
+        self.partition_leader_epoch = partition_leader_epoch
+        self.attributes = (
+            compression
+            | (LOG_APPEND_TIME_FLAG if log_append_time else 0)
+            | (TRANSACTIONAL_FLAG if is_transactional else 0)
+            | (CONTROL_FLAG if is_control else 0)
+        )
+        self._records = bytearray()
+        self._count = 0
+        self._base_timestamp = -1
+        self._max_timestamp = -1
+
+    @property
+    def record_count(self) -> int:
+        """Return how many records the batch has so far."""
+        return self._count
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the batch's size before compression."""
+        return HEADER_BYTES + len(self._records)
+
+    def append(
+        self,
+        key: Buffer | None,
+        value: Buffer | None,
+        timestamp: int = -1,
+        headers: Sequence[tuple[str, Buffer | None]] = (),
+    ) -> None:
+        """
+        Add a record.
+
+        timestamp  milliseconds since 1970-01-01 UTC; -1: none
+        """
+        if self._count == 0:
+            self._base_timestamp = self._max_timestamp = timestamp
+        elif timestamp > self._max_timestamp:
+            self._max_timestamp = timestamp
+        body = bytearray(1)
+        _append_varint(body, timestamp - self._base_timestamp)
+        _append_varint(body, self._count)
+        _append_bytes(body, key)
+        _append_bytes(body, value)
+        _append_varint(body, len(headers))
+        for name, content in headers:
+            _append_bytes(body, name.encode())
+            _append_bytes(body, content)
+        _append_varint(self._records, len(body))
+        self._records += body
+        self._count += 1
+
+    def build(self) -> bytes:
+        """Return the batch's bytes."""
+        records = compress(self.attributes & CODEC_MASK, self._records)
+        return join_batch(
+            records,
+            base_offset=self.base_offset,
+            partition_leader_epoch=self.partition_leader_epoch,
+            attributes=self.attributes,
+            last_offset_delta=self._count - 1,
+            base_timestamp=self._base_timestamp,
+            max_timestamp=self._max_timestamp,
+            producer_id=self.producer_id,
+            producer_epoch=self.producer_epoch,
+            base_sequence=self.base_sequence,
+            record_count=self._count,
+        )
+
+
+def join_batch(
+    records: Buffer,
+    *,
+    base_offset: int,
+    partition_leader_epoch: int,
+    attributes: int,
+    last_offset_delta: int,
+    base_timestamp: int,
+    max_timestamp: int,
+    producer_id: int,
+    producer_epoch: int,
+    base_sequence: int,
+    record_count: int,
+) -> bytes:
+    """Return a batch made of header fields and of `records`, compressed already where the attributes say so."""
+    checked = (
+        _CRC_AND_LATER.pack(
+            attributes,
+            last_offset_delta,
+            base_timestamp,
+            max_timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            record_count,
+        )
+        + records
+    )
+    length = len(checked) + _CHECKED_FROM - SIZE_PREFIX_BYTES
+    return _BEFORE_CRC.pack(base_offset, length, partition_leader_epoch, CURRENT_MAGIC, _crc32c(checked)) + checked
