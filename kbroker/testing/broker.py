@@ -1,0 +1,415 @@
+"""
+A broker for tests: the real processes, on a free port, in a temporary directory.
+
+    with Broker() as broker:
+        broker.create_topic("orders", partitions=3)
+        producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap_servers})
+
+Nothing is left behind, even by a test session that is killed with -9: the broker holds one end of a pipe (its lifeline)
+and stops when the other end, which is ours, is gone; its temporary directory it then removes itself. Readiness is not
+polled for: the broker tells it to a socket of ours, as it would tell systemd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from kbroker.errors import StartupError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+RUN_FILE_NAME = "kbroker-run.json"
+"""In the first log directory of a running broker: its pid, its listeners with their real ports, its workers."""
+
+DEFAULTS: Mapping[str, str] = {
+    "listeners": "PLAINTEXT://127.0.0.1:0",
+    # A group's first member need not wait for others to come: tests have their reasons to be quick.
+    "group.initial.rebalance.delay.ms": "0",
+}
+"""What a test broker is told unless the test says otherwise."""
+
+_POLL_INTERVAL_S = 0.005
+
+
+class Broker:
+    """
+    A broker that runs while the context is open; see the module for an example.
+
+    config           keys of server.properties; they win over DEFAULTS. Ports of `listeners` may be 0: any free one
+    data_dir         where its log directory lies; kept when the broker ends. None: a temporary one, removed at the end
+    start_timeout_s  how long a start may take
+    stop_timeout_s   how long an orderly stop may take before the broker is killed
+
+    Without a context: `start()`, and `close()` at the end. Usable from one thread at a time.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, str] | None = None,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        start_timeout_s: float = 30.0,
+        stop_timeout_s: float = 30.0,
+    ) -> None:
+        self._config = {**DEFAULTS, **(config or {})}
+        self._given_data_dir = None if data_dir is None else Path(data_dir)
+        self._start_timeout_s = start_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._directory: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+        self._admin: AdminClient | None = None
+        self._listeners: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        """Start the broker; return it once it answers requests."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the broker and remove its temporary directory."""
+        self.close()
+
+    # What tests ask
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of the first listener, as clients want it."""
+        return next(iter(self.listeners.values()))
+
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return int(self._listeners[0]["port"])
+
+    @property
+    def listeners(self) -> dict[str, str]:
+        """`host:port` of each listener by its name; addresses that mean "every interface" become the loopback one."""
+        if not self._listeners:
+            raise RuntimeError("the broker was not started")
+        return {
+            str(listener["name"]): _dialled(str(listener["host"]), listener["port"]) for listener in self._listeners
+        }
+
+    @property
+    def directory(self) -> Path:
+        """The directory of what belongs to this broker: its log file and, unless configured, its log directory."""
+        if self._directory is None:
+            raise RuntimeError("the broker was not started")
+        return self._directory
+
+    @property
+    def log_dirs(self) -> list[Path]:
+        """The directories that hold the partitions, in the order of `log.dirs`."""
+        configured = self._config.get("log.dirs") or self._config.get("log.dir")
+        if configured:
+            return [Path(part.strip()) for part in configured.split(",")]
+        return [self.directory / "data"]
+
+    @property
+    def data_dir(self) -> Path:
+        """The first of `log_dirs`."""
+        return self.log_dirs[0]
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._running().pid
+
+    def worker_pids(self) -> dict[str, int]:
+        """Return the process id of each worker by its name: net-0, io-0, cluster."""
+        return {str(name): int(pid) for name, pid in self._read_run_file()["workers"].items()}
+
+    def log_text(self) -> str:
+        """Return what the broker wrote to its log since the first start."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._log_path.read_text(errors="replace")
+        return ""
+
+    # Life and death
+
+    def start(self) -> None:
+        """
+        Start the broker; return once it answers requests. A broker started before keeps its ports and its data.
+
+        Raises StartupError with the broker's own words when it does not come up.
+        """
+        if self._process is not None:
+            raise RuntimeError("the broker is running already")
+        if self._directory is None:
+            if self._given_data_dir is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="kbroker-test-"))
+            else:
+                self._directory = self._given_data_dir
+                self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start_process()
+        except BaseException:
+            self.kill()
+            self._remove_directory()
+            raise
+
+    def stop(self) -> int:
+        """
+        Stop the broker as SIGTERM does; its data stay for the next start. Return its exit code.
+
+        Raises TimeoutError when it did not stop in time; it is killed then.
+        """
+        self._admin = None
+        process = self._running()
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(self._stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TimeoutError(f"the broker did not stop in {self._stop_timeout_s} s\n{self._log_tail()}") from None
+        self._forget_process()
+        return code
+
+    def kill(self) -> None:
+        """Kill every process of the broker with SIGKILL, as a power cut would; its data stay as they are."""
+        self._admin = None
+        process = self._process
+        if process is None:
+            return
+        workers: list[int] = []
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            workers = list(self.worker_pids().values())
+        children = {*workers, *_children(process.pid)}
+        # The supervisor first: it would start the workers again.
+        process.kill()
+        process.wait()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _wait_gone(children, time.monotonic() + self._stop_timeout_s)
+        self._forget_process()
+
+    def restart(self, *, clean: bool = True) -> None:
+        """Stop the broker (clean) or kill it (not clean), and start it again on the same ports with the same data."""
+        if clean:
+            self.stop()
+        else:
+            self.kill()
+        self.start()
+
+    def close(self) -> None:
+        """Stop the broker if it runs, and remove its temporary directory."""
+        try:
+            if self._process is not None:
+                if self._process.poll() is None:
+                    self.stop()
+                else:
+                    self.kill()
+        finally:
+            self._remove_directory()
+
+    def kill_worker(self, name: str) -> int:
+        """Kill a worker, such as io-0, with SIGKILL; return the process id it had. See `wait_worker_back`."""
+        pid = self.worker_pids()[name]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_worker_back(self, name: str, killed_pid: int, timeout_s: float = 20.0) -> int:
+        """
+        Wait until the worker runs again under another process id than `killed_pid`; return that.
+
+        Raises TimeoutError when it does not come back, StartupError when the whole broker has ended.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                pid = self.worker_pids()[name]
+                if pid not in {0, killed_pid}:
+                    return pid
+            if self._running().poll() is not None:
+                raise StartupError(f"the broker has ended\n{self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"worker {name} did not come back in {timeout_s} s\n{self._log_tail()}")
+            time.sleep(_POLL_INTERVAL_S)
+
+    # Topics
+
+    def create_topic(
+        self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None, timeout_s: float = 20.0
+    ) -> str:
+        """
+        Create a topic and wait until clients can see it; return its name.
+
+        config  topic configuration, such as {"segment.bytes": "1048576"}
+
+        Raises confluent_kafka.KafkaException as the broker refused it, TimeoutError when it is not seen in time.
+        """
+        from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415 - the plugin is loaded in sessions that need no broker
+
+        admin = self.admin()
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
+        admin.create_topics([topic], request_timeout=timeout_s)[name].result(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            seen = admin.list_topics(timeout=timeout_s).topics.get(name)
+            if (
+                seen
+                and len(seen.partitions) == partitions
+                and all(part.leader >= 0 for part in seen.partitions.values())
+            ):
+                return name
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"topic {name} was created but is not seen after {timeout_s} s")
+            time.sleep(_POLL_INTERVAL_S)
+
+    def delete_topic(self, name: str, timeout_s: float = 20.0) -> None:
+        """Delete a topic; raises confluent_kafka.KafkaException as the broker refused it."""
+        self.admin().delete_topics([name], request_timeout=timeout_s)[name].result(timeout_s)
+
+    def admin(self) -> AdminClient:
+        """Return a client for administration, connected to this broker; the same one until the broker stops."""
+        if self._admin is None:
+            from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as in create_topic
+
+            self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
+        return self._admin
+
+    # Inside
+
+    @property
+    def _log_path(self) -> Path:
+        return self.directory / "broker.log"
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the broker is not running")
+        return self._process
+
+    def _read_run_file(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.data_dir / RUN_FILE_NAME).read_bytes())
+        return content
+
+    def _overrides(self) -> Iterator[str]:
+        """Yield `key=value` of the whole configuration, with the ports of the start before."""
+        config = dict(self._config)
+        config["log.dirs"] = ",".join(map(str, self.log_dirs))
+        config.pop("log.dir", None)
+        if self._listeners:
+            ports = {str(listener["name"]): listener["port"] for listener in self._listeners}
+            entries = [entry.strip() for entry in config["listeners"].split(",")]
+            config["listeners"] = ",".join(
+                f"{entry.rpartition(':')[0]}:{ports[entry.partition('://')[0].upper()]}" for entry in entries
+            )
+        return (f"{key}={value}" for key, value in config.items())
+
+    def _start_process(self) -> None:
+        command = [sys.executable, "-m", "kbroker", "start"]
+        for override in self._overrides():
+            command += ["--override", override]
+        # An abstract address: no file that could stay behind.
+        address = f"kbroker-testing-{os.getpid()}-{secrets.token_hex(8)}"
+        environment = dict(os.environ)
+        for name in ("WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"):
+            environment.pop(name, None)
+        environment["NOTIFY_SOCKET"] = "@" + address
+        if self._given_data_dir is None:
+            environment["KBROKER_EPHEMERAL_DIR"] = str(self.directory)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifications:
+            notifications.bind("\0" + address)
+            broker_end, self._lifeline = os.pipe()
+            environment["KBROKER_LIFELINE_FD"] = str(broker_end)
+            try:
+                with self._log_path.open("ab") as log:
+                    # A session of its own: a Ctrl-C for the tests must not stop the broker under them.
+                    self._process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        env=environment,
+                        pass_fds=(broker_end,),
+                        start_new_session=True,
+                    )
+            finally:
+                os.close(broker_end)
+            self._wait_ready(notifications)
+        self._listeners = self._read_run_file()["listeners"]
+
+    def _wait_ready(self, notifications: socket.socket) -> None:
+        process = self._running()
+        deadline = time.monotonic() + self._start_timeout_s
+        ended = os.pidfd_open(process.pid)
+        try:
+            while True:
+                ready, _, _ = select.select(
+                    [notifications.fileno(), ended], [], [], max(0.0, deadline - time.monotonic())
+                )
+                if notifications.fileno() in ready:
+                    if b"READY=1" in notifications.recv(65536).split(b"\n"):
+                        return
+                elif ended in ready:
+                    code = process.wait()
+                    raise StartupError(f"the broker ended with code {code}\n{self._log_tail()}")
+                else:
+                    raise StartupError(f"the broker was not ready in {self._start_timeout_s} s\n{self._log_tail()}")
+        finally:
+            os.close(ended)
+
+    def _log_tail(self) -> str:
+        return self.log_text()[-4000:]
+
+    def _forget_process(self) -> None:
+        self._process = None
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def _remove_directory(self) -> None:
+        if self._directory is not None and self._given_data_dir is None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+            self._listeners = []
+
+
+def _dialled(host: str, port: int) -> str:
+    """Return host:port to dial for a listener bound to `host`."""
+    if host in {"", "0.0.0.0"}:  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _children(pid: int) -> list[int]:
+    """Return the process ids of the children of a process; nothing when it has ended."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _wait_gone(pids: Iterable[int], deadline: float) -> None:
+    """Return when all processes have ended, or at the deadline (monotonic seconds) with a TimeoutError."""
+    for pid in pids:
+        try:
+            ended = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if not select.select([ended], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"process {pid} does not end")
+        finally:
+            os.close(ended)
