@@ -1,0 +1,70 @@
+"""A topic's configuration: the broker's defaults, what the topic overrides, and how both are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kbroker.config.key import Value, text_of
+from kbroker.config.settings import ConfigSource, DescribedKey, Settings, Synonym
+from kbroker.config.topic_keys import TOPIC_KEYS
+from kbroker.errors import ConfigError
+
+TopicDefaults = Mapping[str, Value]
+"""Name of a topic's key (`segment.bytes`) → its value where the topic does not override it."""
+
+
+def topic_config(defaults: TopicDefaults, overrides: Mapping[str, str | None]) -> dict[str, Value]:
+    """
+    Return all typed values of a topic.
+
+    defaults   as `BrokerConfig.topic_defaults`
+    overrides  the topic's own settings as text
+
+    Raises ConfigError with a message fit for INVALID_CONFIG when a name or a value cannot be used.
+    """
+    values = dict(defaults)
+    for name, text in overrides.items():
+        key = TOPIC_KEYS.get(name)
+        if key is None:
+            raise ConfigError(f"Unknown topic config name: {name}")
+        if text is None:
+            raise ConfigError(f"Null value not supported for topic configs: {name}")
+        try:
+            values[name] = key.parse(text)
+        except ConfigError as error:
+            raise ConfigError(f"Invalid value {text} for configuration {name}: {error}") from None
+    _check_together(values)
+    return values
+
+
+def _check_together(values: Mapping[str, Value]) -> None:
+    if values["remote.storage.enable"]:
+        raise ConfigError("Invalid value true for configuration remote.storage.enable: tiered storage is not available")
+    shortest, longest = values["min.compaction.lag.ms"], values["max.compaction.lag.ms"]
+    if isinstance(shortest, int) and isinstance(longest, int) and shortest > longest:
+        raise ConfigError(
+            f"conflict between configuration min.compaction.lag.ms ({shortest}) and max.compaction.lag.ms ({longest})"
+        )
+
+
+def describe_topic(
+    settings: Settings, defaults: TopicDefaults, overrides: Mapping[str, str]
+) -> tuple[DescribedKey, ...]:
+    """
+    Return how DescribeConfigs tells a topic's keys, sorted by name.
+
+    settings   the broker's
+    defaults   as `BrokerConfig.topic_defaults`
+    overrides  the topic's own settings as text, valid
+    """
+    described = []
+    for name in sorted(TOPIC_KEYS):
+        entry = settings.describe(TOPIC_KEYS[name], defaults[name])
+        if name in overrides:
+            value = text_of(TOPIC_KEYS[name].parse(overrides[name]))
+            own = Synonym(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG)
+            entry = entry._replace(
+                value=value, source=ConfigSource.DYNAMIC_TOPIC_CONFIG, synonyms=(own, *entry.synonyms)
+            )
+        described.append(entry._replace(read_only=False))
+    return tuple(described)
