@@ -1,0 +1,225 @@
+"""
+Produce: check each partition's batch here, have its owner append it, answer when all owners have.
+
+What needs only CPU (layout, magic, size, checksum, limits) is done by the network worker, of which there are several; the
+owner is left with sequences, offsets and the write. A request becomes one command per owning IO worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kbroker.api.cluster_view import ClusterView
+from kbroker.api.request import RequestContext
+from kbroker.clock import Clock
+from kbroker.errors import KafkaError
+from kbroker.ipc.commands import AppendResult
+from kbroker.ipc.request_channel import RequestChannel
+from kbroker.metadata.image import MetadataImage, PartitionState, TopicState
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.protocol.produce_layout import (
+    ProducePartition,
+    ProduceResult,
+    encode_produce_response,
+    read_produce_layout,
+)
+from kbroker.protocol.record_batch import validate_batches, validate_records
+
+VERSIONS = (0, 13)
+OLDEST_SERVED_VERSION = 3
+"""Older versions carry message formats before v2; they are listed for librdkafka's sake (KAFKA-18659) and refused."""
+
+_NONE = int(ErrorCode.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceLimits:
+    """What a topic's configuration says about appends."""
+
+    max_message_bytes: int
+    segment_bytes: int
+    min_insync_replicas: int
+    message_timestamp_after_max_ms: int
+    compacted: bool
+
+
+class _Target:
+    """Where a partition's records go."""
+
+    __slots__ = ("io_index", "limits", "partition", "row", "topic")
+
+    def __init__(self, topic: TopicState, partition: PartitionState, io_index: int, limits: ProduceLimits) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.row = partition.row
+        self.io_index = io_index
+        self.limits = limits
+
+
+class _Pending:
+    """A Produce request whose owners have not all answered."""
+
+    __slots__ = ("acks", "context", "results", "topics", "waiting")
+
+    def __init__(self, context: RequestContext, acks: int) -> None:
+        self.context = context
+        self.acks = acks
+        self.topics: list[tuple[str | bytes, list[ProduceResult]]] = []
+        self.waiting = 0
+
+
+class ProduceHandler:
+    """
+    Handles Produce requests of one network worker.
+
+    limits  returns a topic's ProduceLimits; asked once per topic and image
+    """
+
+    def __init__(
+        self, view: ClusterView, channel: RequestChannel, clock: Clock, limits: Callable[[TopicState], ProduceLimits]
+    ) -> None:
+        self._view = view
+        self._channel = channel
+        self._clock = clock
+        self._limits = limits
+        self._targets: dict[tuple[str | bytes, int], _Target] = {}
+        self._image: MetadataImage | None = None
+
+    def handle(self, context: RequestContext) -> None:
+        """Answer a Produce request."""
+        version = context.api_version
+        layout = read_produce_layout(context.buffer, version, context.position, context.end)
+        acks = layout.acks
+        refusal = self._refusal(version, acks, layout.transactional_id)
+        pending = _Pending(context, acks)
+        # One command per owner: (row, arena position, bytes) and where each result belongs.
+        entries: dict[int, list[tuple[int, int, int]]] = {}
+        places: dict[int, list[tuple[list[ProduceResult], int]]] = {}
+        arena_position = context.block.position
+        for name, partitions in layout.topics:
+            results: list[ProduceResult] = []
+            pending.topics.append((name, results))
+            for partition in partitions:
+                try:
+                    if refusal is not None:
+                        raise refusal
+                    target = self._check(context, name, partition, acks)
+                except KafkaError as error:
+                    results.append(ProduceResult(partition.index, error.code, error_message=error.message or None))
+                    continue
+                io_index = target.io_index
+                if io_index not in entries:
+                    entries[io_index] = []
+                    places[io_index] = []
+                entries[io_index].append((target.row, arena_position + partition.position, partition.size_bytes))
+                places[io_index].append((results, len(results)))
+                results.append(ProduceResult(partition.index, _NONE))
+        if not entries:
+            self._answer(pending)
+            return
+        context.block.retain()
+        pending.waiting = len(entries)
+        for io_index, owned in entries.items():
+            self._append(pending, io_index, owned, places[io_index], layout.timeout_ms)
+
+    def _append(
+        self,
+        pending: _Pending,
+        io_index: int,
+        entries: list[tuple[int, int, int]],
+        places: list[tuple[list[ProduceResult], int]],
+        timeout_ms: int,
+    ) -> None:
+        def done(appended: list[AppendResult] | None) -> None:
+            if appended is None:
+                # Whether the batches were written is not known: the client asks again, and an idempotent one is not
+                # served twice.
+                for results, place in places:
+                    results[place] = ProduceResult(results[place].index, ErrorCode.REQUEST_TIMED_OUT)
+            else:
+                for (results, place), (code, base_offset, append_time, log_start) in zip(places, appended, strict=True):
+                    results[place] = ProduceResult(results[place].index, code, base_offset, append_time, log_start)
+            pending.waiting -= 1
+            if not pending.waiting:
+                pending.context.block.release()
+                self._answer(pending)
+
+        self._channel.append(io_index, pending.acks, timeout_ms, entries, done)
+
+    def _answer(self, pending: _Pending) -> None:
+        context = pending.context
+        if pending.acks != 0:
+            context.respond_parts([encode_produce_response(context.api_version, pending.topics)])
+            return
+        # Without acknowledgements the only way to tell the client of an error is to hang up: it refreshes its metadata.
+        for name, results in pending.topics:
+            for result in results:
+                if result.error_code != _NONE:
+                    context.close_connection(
+                        f"Produce with acks=0 to {name!r}-{result.index} failed: {ErrorCode(result.error_code).name}"
+                    )
+                    return
+        context.no_response()
+
+    def _refusal(self, version: int, acks: int, transactional_id: str | None) -> KafkaError | None:
+        """Return the error that the whole request meets, whatever its partitions."""
+        if acks not in (-1, 0, 1):
+            return KafkaError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks={acks}: 0, 1 and -1 (all) are the choices")
+        if version < OLDEST_SERVED_VERSION:
+            return KafkaError(
+                ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+                "message formats before v2 are not served; use Produce v3 or later",
+            )
+        if transactional_id is not None:
+            return KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
+        return None
+
+    def _check(self, context: RequestContext, name: str | bytes, partition: ProducePartition, acks: int) -> _Target:
+        if self._image is not self._view.image:
+            self._image = self._view.image
+            self._targets.clear()
+        key = (name, partition.index)
+        target = self._targets.get(key)
+        if target is None:
+            target = self._targets[key] = self._find(name, partition.index)
+        limits = target.limits
+        if acks == -1 and len(target.partition.isr) < limits.min_insync_replicas:
+            raise KafkaError(
+                ErrorCode.NOT_ENOUGH_REPLICAS,
+                f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={limits.min_insync_replicas}",
+            )
+        if partition.size_bytes < 0:
+            raise KafkaError(ErrorCode.INVALID_RECORD, "the partition's records are null")
+        records = context.buffer[partition.position : partition.position + partition.size_bytes]
+        header = validate_batches(
+            records,
+            api_version=context.api_version,
+            max_message_bytes=limits.max_message_bytes,
+            max_segment_bytes=limits.segment_bytes,
+            max_timestamp=self._clock.wall_ms() + limits.message_timestamp_after_max_ms
+            if limits.message_timestamp_after_max_ms < 1 << 62
+            else None,
+        )
+        if header.is_transactional:
+            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
+        if limits.compacted:
+            validate_records(records, header, keys_required=True)
+        return target
+
+    def _find(self, name: str | bytes, index: int) -> _Target:
+        view = self._view
+        if isinstance(name, bytes):
+            topic = view.topic_by_id(name)
+            if topic is None:
+                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
+        else:
+            topic = view.topic(name)
+            if topic is None:
+                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        if not 0 <= index < len(topic.partitions):
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        partition = topic.partitions[index]
+        if partition.leader != view.broker_id:
+            raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        return _Target(topic, partition, view.owner(topic, partition), self._limits(topic))

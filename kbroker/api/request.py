@@ -1,0 +1,132 @@
+"""
+One request on its way through a handler, and how it is answered.
+
+A handler is a callable that takes a RequestContext and answers it once, now or later: `respond(message)`, `respond_parts(parts)`,
+`no_response()` or `close_connection(reason)`. It never sees a socket; the network worker sends the answers of a connection in
+the order of their requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kbroker.protocol.schema import Message
+from kbroker.shared.request_arena import Block
+
+M = TypeVar("M", bound=Message)
+
+
+class SizedPart(Protocol):
+    """A piece of a response: bytes, a memoryview, or a slice of a file that sendfile will send."""
+
+    def __len__(self) -> int:
+        """Return its size in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """
+    What a handler may know of the connection a request came on.
+
+    listener_name  which listener accepted it
+    local_host     the address the client dialled, as this machine sees it
+    local_port     the port the client dialled
+    client_host    the client's address, with the leading slash that Kafka shows
+    """
+
+    listener_name: str
+    local_host: str
+    local_port: int
+    client_host: str
+
+
+class RequestContext:
+    """
+    A request: where it lies in the arena, who sent it, and the way to answer it.
+
+    buffer      the block it lies in
+    position    where the body starts within `buffer` (after the header)
+    end         where the body ends
+    block       keeps the memory; retained while a command's payload lies in it
+    connection  who sent it
+    """
+
+    __slots__ = (
+        "_done",
+        "api_key",
+        "api_version",
+        "block",
+        "buffer",
+        "client_id",
+        "closes",
+        "connection",
+        "correlation_id",
+        "end",
+        "parts",
+        "position",
+        "throttled_ms",
+    )
+
+    def __init__(
+        self,
+        api_key: int,
+        api_version: int,
+        correlation_id: int,
+        client_id: str | None,
+        block: Block,
+        position: int,
+        end: int,
+    ) -> None:
+        self.api_key = api_key
+        self.api_version = api_version
+        self.correlation_id = correlation_id
+        self.client_id = client_id
+        self.block = block
+        self.buffer = block.view
+        self.position = position
+        self.end = end
+        self.parts: list[SizedPart] | None = None
+        """The answer once there is one; an empty list: the client expects none."""
+        self.closes: str | None = None
+        """Why the connection is to be closed instead of answered."""
+        self.connection: ConnectionInfo
+        self._done: Callable[[RequestContext], None]
+
+    def bind(self, connection: ConnectionInfo, done: Callable[[RequestContext], None]) -> None:
+        """Say whose request this is, and who is told when it has its answer."""
+        self.connection = connection
+        self._done = done
+
+    def decode(self, message_class: type[M]) -> M:
+        """Return the body as a message; raises MalformedMessage, also for bytes left over."""
+        message, end = message_class.decode(self.buffer[: self.end], self.api_version, self.position)
+        if end != self.end:
+            message_class.refuse_trailing(self.end - end)
+        return message
+
+    def body(self) -> bytes:
+        """Return a copy of the body, for another worker to decode."""
+        return bytes(self.buffer[self.position : self.end])
+
+    def respond(self, message: Message) -> None:
+        """Answer with a message."""
+        self.parts = message.encode_parts(self.api_version)
+        self._done(self)
+
+    def respond_parts(self, parts: list[SizedPart]) -> None:
+        """Answer with an encoded body."""
+        self.parts = parts
+        self._done(self)
+
+    def no_response(self) -> None:
+        """Finish a request that the client expects no answer to (acks=0)."""
+        self.parts = []
+        self._done(self)
+
+    def close_connection(self, reason: str) -> None:
+        """Close the connection instead of answering; `reason` goes to the log."""
+        self.closes = reason
+        self.parts = []
+        self._done(self)

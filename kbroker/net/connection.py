@@ -1,0 +1,353 @@
+"""
+One client connection: bytes in, frames, requests, answers in order, bytes out.
+
+Input goes straight into the arena. All connections of a worker share one receive block for what a turn brings; requests are
+handled where they lie. The beginning of a frame that did not come whole waits outside the arena (small frames), or in a
+block of its own that the rest is received into (large ones), so that thousands of slow senders hold no shared memory.
+
+Requests of a connection are handled one after the other, as Kafka does, with one exception: Produce requests that follow
+each other are pipelined. Order is kept all the same, because they take the same way to the same owner.
+
+Not reading is the only brake: while a request has to wait for its turn, or answers wait for a client that does not take
+them, nothing more is read from that socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import deque
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from kbroker.api.request import ConnectionInfo, RequestContext
+from kbroker.errors import MalformedMessage
+from kbroker.ipc.event_loop import READ, WRITE
+from kbroker.net import framing
+from kbroker.net.sender import Sender
+from kbroker.protocol.api_keys import ApiKey
+from kbroker.protocol.headers import decode_request_header, encode_response_header
+from kbroker.shared.request_arena import Block
+
+if TYPE_CHECKING:
+    from kbroker.net.connection_set import ConnectionSet
+
+logger = logging.getLogger(__name__)
+
+_SIZE = Struct(">i")
+_API_KEY = Struct(">h")
+_HANG_UP = ~(READ | WRITE)
+MAX_PIPELINED = 1_000
+MAX_WAITING_OUTPUT_BYTES = 1024 * 1024
+LARGE_FRAME_BYTES = 64 * 1024
+MIN_RECEIVE_BYTES = 32 * 1024
+
+
+class Connection:
+    """
+    A client's connection, owned by the ConnectionSet that accepted it.
+
+    info            what handlers may know of it
+    last_active_ms  loop time of the last byte received
+    """
+
+    __slots__ = (
+        "_block",
+        "_events",
+        "_filled",
+        "_frame_bytes",
+        "_in_flight",
+        "_owner",
+        "_partial",
+        "_pipelining",
+        "_sender",
+        "_sock",
+        "_stopped_at",
+        "closed",
+        "dirty",
+        "fd",
+        "info",
+        "last_active_ms",
+        "waiting_for_memory",
+    )
+
+    def __init__(self, owner: ConnectionSet, sock: socket.socket, info: ConnectionInfo, now_ms: int) -> None:
+        self._owner = owner
+        self._sock = sock
+        self._sender = Sender(sock)
+        self.fd = sock.fileno()
+        self.info = info
+        self.last_active_ms = now_ms
+        self.closed = False
+        self.dirty = False
+        self.waiting_for_memory = False
+        self._events = READ
+        self._partial = b""
+        # A large frame on its way in: its block, how much is there, and its whole size with the length field.
+        self._block: Block | None = None
+        self._filled = 0
+        self._frame_bytes = 0
+        # Input that has to wait for its turn: block, position, end.
+        self._stopped_at: tuple[Block, int, int] | None = None
+        self._in_flight: deque[RequestContext] = deque()
+        self._pipelining = False
+
+    def on_event(self, events: int) -> None:
+        """Handle what epoll saw."""
+        try:
+            if events & WRITE:
+                self._owner.mark_dirty(self)
+            if events & READ:
+                self._receive()
+            elif events & _HANG_UP:
+                self.close()
+        except (ConnectionError, TimeoutError):
+            self.close()
+        except OSError as error:
+            logger.warning("Connection of %s: %s; closed", self.info.client_host, error)
+            self.close()
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        self.last_active_ms = self._owner.loop.now_ms
+        if self._block is not None:
+            self._receive_large()
+            return
+        partial = self._partial
+        receive_block = self._owner.receive_block(len(partial) + MIN_RECEIVE_BYTES)
+        if receive_block is None:
+            self._wait_for_memory()
+            return
+        block, start = receive_block
+        view = block.view
+        filled = start + len(partial)
+        try:
+            received = self._sock.recv_into(view[filled:])
+        except BlockingIOError:
+            return
+        if not received:
+            self.close()
+            return
+        if partial:
+            view[start:filled] = partial
+            self._partial = b""
+        end = filled + received
+        self._owner.bytes_in += received
+        # The block must not be given to another connection below while frames in it are being handled.
+        self._owner.received_until(end)
+        self._frames(block, start, end)
+        self._owner.reuse_receive_block(block)
+
+    def _receive_large(self) -> None:
+        block = self._block
+        assert block is not None
+        try:
+            received = self._sock.recv_into(block.view[self._filled : self._frame_bytes])
+        except BlockingIOError:
+            return
+        if not received:
+            self.close()
+            return
+        self._owner.bytes_in += received
+        self._filled += received
+        if self._filled == self._frame_bytes:
+            self._block = None
+            self._frames(block, 0, self._frame_bytes)
+            block.release()
+
+    def _frames(self, block: Block, position: int, end: int) -> None:
+        """Handle the whole frames between `position` and `end`; keep what is left for later."""
+        view = block.view
+        limit = self._owner.max_request_bytes
+        while end - position >= 4:
+            size = _SIZE.unpack_from(view, position)[0]
+            if not framing.MIN_FRAME_BYTES <= size <= limit:
+                self._refuse(framing.explain(bytes(view[position : min(end, position + 64)]), size, limit))
+                return
+            frame_end = position + 4 + size
+            if frame_end > end:
+                break
+            if not self._may_handle(_API_KEY.unpack_from(view, position + 4)[0]):
+                block.retain()
+                self._stopped_at = (block, position, end)
+                if self._in_flight or self._sender.waiting_bytes:
+                    self._watch()
+                else:
+                    # The worker's limit stopped it, and nothing of its own will come back to wake it.
+                    self._wait_for_memory()
+                return
+            self._handle(block, position + 4, frame_end)
+            if self.closed:
+                return
+            position = frame_end
+        if position < end:
+            self._keep(view, position, end, block)
+
+    def _keep(self, view: memoryview, position: int, end: int, block: Block) -> None:
+        """Keep the beginning of a frame whose rest has not come yet."""
+        have = end - position
+        frame_bytes = 4 + _SIZE.unpack_from(view, position)[0] if have >= 4 else 0
+        if frame_bytes > LARGE_FRAME_BYTES:
+            own = self._owner.arena.allocate(frame_bytes)
+            if own is None:
+                block.retain()
+                self._stopped_at = (block, position, end)
+                self._wait_for_memory()
+                return
+            own.view[:have] = view[position:end]
+            self._block = own
+            self._filled = have
+            self._frame_bytes = frame_bytes
+        else:
+            self._partial = bytes(view[position:end])
+
+    def _may_handle(self, api_key: int) -> bool:
+        if self._sender.waiting_bytes > MAX_WAITING_OUTPUT_BYTES or not self._owner.may_start_request():
+            return False
+        if not self._in_flight:
+            return True
+        return self._pipelining and api_key == ApiKey.PRODUCE and len(self._in_flight) < MAX_PIPELINED
+
+    def _handle(self, block: Block, position: int, end: int) -> None:
+        owner = self._owner
+        context: RequestContext | None = None
+        try:
+            header = decode_request_header(block.view[:end], position)
+            api_key = header.api_key
+            context = RequestContext(
+                api_key,
+                header.api_version,
+                header.correlation_id,
+                header.client_id,
+                block,
+                header.body_position,
+                end,
+            )
+            context.bind(self.info, self._answered)
+            handler = owner.handlers.get(api_key)
+            if handler is None or not handler.min_version <= header.api_version <= handler.max_version:
+                if api_key != ApiKey.API_VERSIONS or handler is None:
+                    self._refuse(framing.explain_unknown(api_key, header.api_version, handler))
+                    return
+            self._in_flight.append(context)
+            self._pipelining = api_key == ApiKey.PRODUCE
+            handler.handle(context)
+        except MalformedMessage as error:
+            what = "request header" if context is None else framing.api_name(context.api_key, context.api_version)
+            self._refuse(f"malformed {what}: {error}")
+        except Exception:
+            # A bug of ours. The client gets its connection closed: it retries, and other connections are not touched.
+            logger.exception(
+                "Request of %s failed: %s",
+                self.info.client_host,
+                "header" if context is None else framing.api_name(context.api_key, context.api_version),
+            )
+            self.close()
+
+    def _refuse(self, reason: str) -> None:
+        logger.warning("Connection of %s closed: %s", self.info.client_host, reason)
+        self.close()
+
+    def _wait_for_memory(self) -> None:
+        self.waiting_for_memory = True
+        self._owner.wait_for_memory(self)
+        self._watch()
+
+    def resume(self) -> None:
+        """Go on with input that had to wait, if its turn has come."""
+        if self.closed:
+            return
+        self.waiting_for_memory = False
+        stopped_at = self._stopped_at
+        if stopped_at is not None:
+            self._stopped_at = None
+            block, position, end = stopped_at
+            self._frames(block, position, end)
+            block.release()
+        if not self.closed:
+            self._watch()
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def _answered(self, _context: RequestContext) -> None:
+        """Queue the answers that are complete, in the order of their requests."""
+        if self.closed:
+            return
+        in_flight = self._in_flight
+        queue = self._sender.queue
+        while in_flight:
+            context = in_flight[0]
+            parts = context.parts
+            if parts is None:
+                break
+            in_flight.popleft()
+            if context.closes is not None:
+                self._refuse(context.closes)
+                return
+            self._owner.requests += 1
+            if not parts:
+                continue
+            head = encode_response_header(context.api_key, context.api_version, context.correlation_id)
+            size = len(head)
+            for part in parts:
+                size += len(part)
+            first = parts[0]
+            if type(first) is bytes:
+                queue(_SIZE.pack(size) + head + first)
+                del parts[0]
+            else:
+                queue(_SIZE.pack(size) + head)
+            for part in parts:
+                queue(part)
+        if not self.dirty:
+            self._owner.mark_dirty(self)
+
+    def flush(self) -> None:
+        """Send what waits; called at the end of a turn."""
+        if self.closed:
+            return
+        try:
+            self._sender.send()
+        except (ConnectionError, TimeoutError):
+            self.close()
+            return
+        except OSError as error:
+            logger.warning("Connection of %s: %s; closed", self.info.client_host, error)
+            self.close()
+            return
+        if self._stopped_at is not None and not self.waiting_for_memory:
+            self.resume()
+        else:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Watch the socket for what this connection can use now."""
+        events = 0
+        if self._sender.waiting_bytes:
+            events = WRITE
+        if self._stopped_at is None and not self.waiting_for_memory:
+            events |= READ
+        if events != self._events:
+            self._events = events
+            self._owner.loop.modify(self.fd, events)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way for it."""
+        return not self._in_flight and not self._sender.waiting_bytes and self._stopped_at is None
+
+    def close(self) -> None:
+        """Close the socket and let go of all memory; answers still to come are dropped."""
+        if self.closed:
+            return
+        self.closed = True
+        self._owner.forget(self)
+        self._sock.close()
+        if self._block is not None:
+            self._block.release()
+            self._block = None
+        if self._stopped_at is not None:
+            self._stopped_at[0].release()
+            self._stopped_at = None
+        self._in_flight.clear()

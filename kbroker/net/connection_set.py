@@ -1,0 +1,148 @@
+"""All connections of one network worker, and what they share: the arena, the receive block, the turn's end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Mapping
+
+from kbroker.api.handlers import Handler
+from kbroker.api.request import ConnectionInfo
+from kbroker.ipc.event_loop import READ, EventLoop
+from kbroker.ipc.request_channel import RequestChannel
+from kbroker.net.connection import Connection
+from kbroker.shared.request_arena import Block, RequestArena
+
+logger = logging.getLogger(__name__)
+
+RECEIVE_BLOCK_BYTES = 256 * 1024
+
+
+class ConnectionSet:
+    """
+    Opens, feeds and closes connections.
+
+    handlers           by api key
+    max_request_bytes  socket.request.max.bytes
+    max_in_flight      queued.max.requests: commands under way before reading stops
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        arena: RequestArena,
+        handlers: Mapping[int, Handler],
+        channel: RequestChannel,
+        *,
+        max_request_bytes: int,
+        max_in_flight: int,
+    ) -> None:
+        self.loop = loop
+        self.arena = arena
+        self.handlers = handlers
+        self.max_request_bytes = max_request_bytes
+        self.requests = 0
+        self.bytes_in = 0
+        self._channel = channel
+        self._max_in_flight = max_in_flight
+        self._connections: dict[int, Connection] = {}
+        self._per_host: Counter[str] = Counter()
+        self._dirty: list[Connection] = []
+        self._starved: list[Connection] = []
+        self._block: Block | None = None
+        self._fill = 0
+        loop.at_turn_end(self._end_turn)
+
+    def __len__(self) -> int:
+        """Return how many connections are open."""
+        return len(self._connections)
+
+    def open(self, sock: socket.socket, info: ConnectionInfo) -> None:
+        """Take over an accepted, non-blocking socket."""
+        connection = Connection(self, sock, info, self.loop.now_ms)
+        self._connections[connection.fd] = connection
+        self._per_host[info.client_host] += 1
+        self.loop.add(connection.fd, READ, connection.on_event)
+
+    def connections_of(self, client_host: str) -> int:
+        """Return how many connections `client_host` has."""
+        return self._per_host[client_host]
+
+    def forget(self, connection: Connection) -> None:
+        """Stop watching a connection that closes."""
+        self.loop.remove(connection.fd)
+        del self._connections[connection.fd]
+        host = connection.info.client_host
+        self._per_host[host] -= 1
+        if not self._per_host[host]:
+            del self._per_host[host]
+
+    def mark_dirty(self, connection: Connection) -> None:
+        """Have a connection send at the end of this turn."""
+        if not connection.dirty:
+            connection.dirty = True
+            self._dirty.append(connection)
+
+    def may_start_request(self) -> bool:
+        """Return whether another request may be handed on: the request channel is bounded."""
+        return self._channel.in_flight < self._max_in_flight
+
+    # --- memory -----------------------------------------------------------------------------------------------------
+
+    def receive_block(self, room: int) -> tuple[Block, int] | None:
+        """Return a block with at least `room` free bytes and where they start; None while the arena is full."""
+        block = self._block
+        if block is not None:
+            if block.size_bytes - self._fill >= room:
+                return block, self._fill
+            block.release()
+        self._block = block = self.arena.allocate(RECEIVE_BLOCK_BYTES)
+        self._fill = 0
+        return None if block is None else (block, 0)
+
+    def received_until(self, end: int) -> None:
+        """Note how far the receive block is used; what follows starts aligned."""
+        self._fill = (end + 7) & ~7
+
+    def reuse_receive_block(self, block: Block) -> None:
+        """Receive over what was just handled, when nobody holds on to it: the same few pages stay hot."""
+        if block is self._block and block.references == 1:
+            self._fill = 0
+
+    def wait_for_memory(self, connection: Connection) -> None:
+        """Resume a connection when the arena, or the request channel, has room again."""
+        self._starved.append(connection)
+
+    # --- turns ------------------------------------------------------------------------------------------------------
+
+    def _end_turn(self) -> None:
+        dirty = self._dirty
+        while dirty:
+            batch = dirty[:]
+            dirty.clear()
+            for connection in batch:
+                connection.dirty = False
+                connection.flush()
+        if self._starved and self.arena.free_bytes >= RECEIVE_BLOCK_BYTES and self.may_start_request():
+            starved = self._starved
+            self._starved = []
+            for connection in starved:
+                connection.resume()
+        self._channel.flush()
+
+    def close_idle(self, max_idle_ms: int) -> None:
+        """Close connections that have been silent for `max_idle_ms` and wait for nothing."""
+        limit = self.loop.now_ms - max_idle_ms
+        for connection in [c for c in self._connections.values() if c.last_active_ms < limit and c.idle]:
+            connection.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any connection still waits for an answer or has one to send."""
+        return any(not connection.idle for connection in self._connections.values())
+
+    def close_all(self) -> None:
+        """Close every connection."""
+        for connection in list(self._connections.values()):
+            connection.close()

@@ -1,0 +1,243 @@
+"""
+Produce on the hot path: where a request's records lie, and the bytes of its response.
+
+The reader tells positions instead of copying or slicing.
+
+An IO worker writes the records from the arena they lie in, so what counts here is (position, size). The general codec
+(kbroker.protocol.messages.produce) reads the same requests into objects; a test holds the two together.
+
+    v0..v2    acks, timeout, topics [name, partitions [index, records]]
+    v3..v8    transactional id before acks
+    v9..v12   the same, compact and with tagged fields
+    v13       topic ids instead of names
+"""
+
+from __future__ import annotations
+
+from struct import Struct, error
+from typing import NamedTuple
+
+from kbroker.errors import MalformedMessage
+
+_ACKS_TIMEOUT_COUNT = Struct(">hii")
+_ACKS_TIMEOUT = Struct(">hi")
+_INT16 = Struct(">h")
+_INT32 = Struct(">i")
+_INDEX_SIZE = Struct(">ii")
+
+
+class ProducePartition(NamedTuple):
+    """One partition's records; size -1: null."""
+
+    index: int
+    position: int
+    size_bytes: int
+
+
+class ProduceResult(NamedTuple):
+    """What came of one partition; offsets and time are -1 when there was an error."""
+
+    index: int
+    error_code: int
+    base_offset: int = -1
+    log_append_time_ms: int = -1
+    log_start_offset: int = -1
+    error_message: str | None = None
+
+
+class ProduceLayout(NamedTuple):
+    """
+    A Produce request.
+
+    topics  (topic name, or its 16-byte id from v13 on; partitions)
+    """
+
+    transactional_id: str | None
+    acks: int
+    timeout_ms: int
+    topics: list[tuple[str | bytes, list[ProducePartition]]]
+
+
+def read_produce_layout(buffer: memoryview, version: int, position: int, end: int) -> ProduceLayout:
+    """
+    Return where everything is in the request body at `buffer[position:end]`.
+
+    Raises MalformedMessage for whatever does not fit.
+    """
+    try:
+        layout, after = (_read_flexible if version >= 9 else _read_plain)(buffer[:end], version, position, end)
+    except (error, IndexError) as cause:
+        raise MalformedMessage("the request ends in the middle of a field") from cause
+    except UnicodeDecodeError as cause:
+        raise MalformedMessage("a string is not UTF-8") from cause
+    if after != end:
+        raise MalformedMessage(f"{end - after} bytes follow the request")
+    return layout
+
+
+def _read_plain(buffer: memoryview, version: int, position: int, end: int) -> tuple[ProduceLayout, int]:
+    transactional_id = None
+    if version >= 3:
+        size = _INT16.unpack_from(buffer, position)[0]
+        position += 2
+        if size >= 0:
+            transactional_id, position = _text(buffer, position, size, end)
+    acks, timeout_ms, topic_count = _ACKS_TIMEOUT_COUNT.unpack_from(buffer, position)
+    position += 10
+    topics: list[tuple[str | bytes, list[ProducePartition]]] = []
+    for _ in range(_bounded(topic_count, position, end)):
+        name, position = _text(buffer, position + 2, _INT16.unpack_from(buffer, position)[0], end)
+        count = _bounded(_INT32.unpack_from(buffer, position)[0], position, end)
+        position += 4
+        partitions = []
+        for _ in range(count):
+            index, size = _INDEX_SIZE.unpack_from(buffer, position)
+            position += 8
+            partitions.append(ProducePartition(index, position, size))
+            position = _skip(size, position, end)
+        topics.append((name, partitions))
+    return ProduceLayout(transactional_id, acks, timeout_ms, topics), position
+
+
+def _read_flexible(buffer: memoryview, version: int, position: int, end: int) -> tuple[ProduceLayout, int]:
+    size, position = _uvarint(buffer, position)
+    transactional_id = None
+    if size:
+        transactional_id, position = _text(buffer, position, size - 1, end)
+    acks, timeout_ms = _ACKS_TIMEOUT.unpack_from(buffer, position)
+    topic_count, position = _uvarint(buffer, position + 6)
+    topics: list[tuple[str | bytes, list[ProducePartition]]] = []
+    name: str | bytes
+    for _ in range(_bounded(topic_count - 1, position, end)):
+        if version >= 13:
+            if position + 16 > end:
+                raise MalformedMessage("a topic id is cut off")
+            name = bytes(buffer[position : position + 16])
+            position += 16
+        else:
+            size, position = _uvarint(buffer, position)
+            name, position = _text(buffer, position, size - 1, end)
+        count, position = _uvarint(buffer, position)
+        partitions = []
+        for _ in range(_bounded(count - 1, position, end)):
+            index = _INT32.unpack_from(buffer, position)[0]
+            size, position = _uvarint(buffer, position + 4)
+            partitions.append(ProducePartition(index, position, size - 1))
+            position = _skip(size - 1, position, end)
+            position = position + 1 if not buffer[position] else _skip_tags(buffer, position, end)
+        topics.append((name, partitions))
+        position = position + 1 if not buffer[position] else _skip_tags(buffer, position, end)
+    position = position + 1 if not buffer[position] else _skip_tags(buffer, position, end)
+    return ProduceLayout(transactional_id, acks, timeout_ms, topics), position
+
+
+def _uvarint(buffer: memoryview, position: int) -> tuple[int, int]:
+    byte = buffer[position]
+    if byte < 0x80:
+        return byte, position + 1
+    value = byte & 0x7F
+    shift = 7
+    while shift < 35:
+        position += 1
+        byte = buffer[position]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position + 1
+        shift += 7
+    raise MalformedMessage("a variable-length number is longer than five bytes")
+
+
+def _text(buffer: memoryview, position: int, size: int, end: int) -> tuple[str, int]:
+    after = position + size
+    if size < 0 or after > end:
+        raise MalformedMessage(f"a string of {size} bytes does not fit")
+    return str(buffer[position:after], "utf-8"), after
+
+
+def _skip(size: int, position: int, end: int) -> int:
+    after = position + max(0, size)
+    if size < -1 or after > end:
+        raise MalformedMessage(f"records of {size} bytes do not fit")
+    return after
+
+
+def _bounded(count: int, position: int, end: int) -> int:
+    # Each element takes at least one byte.
+    if count < 0 or count > end - position:
+        raise MalformedMessage(f"an array of {count} elements does not fit")
+    return count
+
+
+def _skip_tags(buffer: memoryview, position: int, end: int) -> int:
+    count, position = _uvarint(buffer, position)
+    for _ in range(_bounded(count, position, end)):
+        _, position = _uvarint(buffer, position)
+        size, position = _uvarint(buffer, position)
+        position += size
+        if position > end:
+            raise MalformedMessage("a tagged field does not fit")
+    return position
+
+
+_RESULT_V0 = Struct(">ihq")
+_RESULT_V2 = Struct(">ihqq")
+_RESULT_V5 = Struct(">ihqqq")
+_NO_RECORD_ERRORS = bytes(4)
+_NULL_TEXT = b"\xff\xff"
+
+
+def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[ProduceResult]]]) -> bytes:
+    """
+    Return the body of a Produce response.
+
+    topics  as in the request: name (or 16-byte id from v13 on), and a result per partition
+    """
+    flexible = version >= 9
+    parts = [_uvarint_bytes(len(topics) + 1) if flexible else _INT32.pack(len(topics))]
+    for name, results in topics:
+        if isinstance(name, bytes):
+            parts.append(name)
+        else:
+            encoded = name.encode()
+            parts.append(_uvarint_bytes(len(encoded) + 1) if flexible else _INT16.pack(len(encoded)))
+            parts.append(encoded)
+        parts.append(_uvarint_bytes(len(results) + 1) if flexible else _INT32.pack(len(results)))
+        for index, code, base_offset, append_time, log_start, message in results:
+            if version >= 5:
+                parts.append(_RESULT_V5.pack(index, code, base_offset, append_time, log_start))
+            elif version >= 2:
+                parts.append(_RESULT_V2.pack(index, code, base_offset, append_time))
+            else:
+                parts.append(_RESULT_V0.pack(index, code, base_offset))
+            if flexible:
+                # No record errors; the message or null; no tagged fields.
+                if message is None:
+                    parts.append(b"\x01\x00\x00")
+                else:
+                    encoded = message.encode()
+                    parts += (b"\x01", _uvarint_bytes(len(encoded) + 1), encoded, b"\x00")
+            elif version == 8:
+                parts.append(_NO_RECORD_ERRORS)
+                if message is None:
+                    parts.append(_NULL_TEXT)
+                else:
+                    encoded = message.encode()
+                    parts += (_INT16.pack(len(encoded)), encoded)
+        if flexible:
+            parts.append(b"\x00")
+    if version >= 1:
+        parts.append(bytes(4))
+    if flexible:
+        parts.append(b"\x00")
+    return b"".join(parts)
+
+
+def _uvarint_bytes(value: int) -> bytes:
+    if value < 0x80:
+        return bytes((value,))
+    out = bytearray()
+    while value >= 0x80:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
