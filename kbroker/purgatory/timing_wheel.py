@@ -3,7 +3,7 @@ A hierarchical timing wheel: many timers, most of them cancelled before they fir
 
 A timer lies in a slot of one of eight levels of 64 slots. A slot of level n covers 64**n milliseconds. The level is
 that of the highest group of six bits in which deadline and current time differ, so all timers of a level are due before
-all of the next one, and the first occupied slot of the lowest occupied level holds the earliest. When time enters a slot
+those of the next, and the first occupied slot of the lowest occupied level holds the earliest. When time enters a slot
 of a higher level, its timers move down. Adding and cancelling cost the same whatever the number of timers.
 
 Time comes in through `advance`; the wheel has no clock and no thread.
