@@ -10,19 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from kbroker.protocol.schema import Message
+from kbroker.errors import MalformedMessage
+from kbroker.protocol.schema import Message, Payload
 from kbroker.shared.request_arena import Block
 
 M = TypeVar("M", bound=Message)
-
-
-class SizedPart(Protocol):
-    """A piece of a response: bytes, a memoryview, or a slice of a file that sendfile will send."""
-
-    def __len__(self) -> int:
-        """Return its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +49,7 @@ class RequestContext:
 
     __slots__ = (
         "_done",
+        "abandoned",
         "api_key",
         "api_version",
         "block",
@@ -66,7 +61,6 @@ class RequestContext:
         "end",
         "parts",
         "position",
-        "throttled_ms",
     )
 
     def __init__(
@@ -87,10 +81,12 @@ class RequestContext:
         self.buffer = block.view
         self.position = position
         self.end = end
-        self.parts: list[SizedPart] | None = None
+        self.parts: list[Payload] | None = None
         """The answer once there is one; an empty list: the client expects none."""
         self.closes: str | None = None
         """Why the connection is to be closed instead of answered."""
+        self.abandoned: Callable[[], None] | None = None
+        """Called when the client goes away before it was answered: what is parked for it can be dropped."""
         self.connection: ConnectionInfo
         self._done: Callable[[RequestContext], None]
 
@@ -103,7 +99,7 @@ class RequestContext:
         """Return the body as a message; raises MalformedMessage, also for bytes left over."""
         message, end = message_class.decode(self.buffer[: self.end], self.api_version, self.position)
         if end != self.end:
-            message_class.refuse_trailing(self.end - end)
+            raise MalformedMessage(f"{self.end - end} bytes follow the request")
         return message
 
     def body(self) -> bytes:
@@ -115,7 +111,7 @@ class RequestContext:
         self.parts = message.encode_parts(self.api_version)
         self._done(self)
 
-    def respond_parts(self, parts: list[SizedPart]) -> None:
+    def respond_parts(self, parts: list[Payload]) -> None:
         """Answer with an encoded body."""
         self.parts = parts
         self._done(self)

@@ -24,7 +24,7 @@ from kbroker.api.request import ConnectionInfo, RequestContext
 from kbroker.errors import MalformedMessage
 from kbroker.ipc.event_loop import READ, WRITE
 from kbroker.net import framing
-from kbroker.net.sender import Sender
+from kbroker.net.sender import Sender, size_of
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.headers import decode_request_header, encode_response_header
 from kbroker.shared.request_arena import Block
@@ -291,7 +291,7 @@ class Connection:
             head = encode_response_header(context.api_key, context.api_version, context.correlation_id)
             size = len(head)
             for part in parts:
-                size += len(part)
+                size += size_of(part)
             first = parts[0]
             if type(first) is bytes:
                 queue(_SIZE.pack(size) + head + first)
@@ -350,4 +350,7 @@ class Connection:
         if self._stopped_at is not None:
             self._stopped_at[0].release()
             self._stopped_at = None
+        for context in self._in_flight:
+            if context.parts is None and context.abandoned is not None:
+                context.abandoned()
         self._in_flight.clear()

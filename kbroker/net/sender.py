@@ -11,11 +11,16 @@ import os
 import socket
 from collections import deque
 
-from kbroker.api.request import SizedPart
+from kbroker.protocol.schema import Payload
 from kbroker.storage.log_reader import FileSlice
 
 SMALL_SLICE_BYTES = 32 * 1024
 _GATHER_BYTES = 256 * 1024
+
+
+def size_of(part: Payload) -> int:
+    """Return the bytes a part stands for."""
+    return part.size_bytes if isinstance(part, FileSlice) else len(part)  # type: ignore[arg-type]
 
 
 class Sender:
@@ -29,14 +34,14 @@ class Sender:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._parts: deque[SizedPart] = deque()
+        self._parts: deque[Payload] = deque()
         self._position = 0
         self.waiting_bytes = 0
 
-    def queue(self, part: SizedPart) -> None:
+    def queue(self, part: Payload) -> None:
         """Add a part behind those waiting."""
         self._parts.append(part)
-        self.waiting_bytes += len(part)
+        self.waiting_bytes += size_of(part)
 
     def send(self) -> bool:
         """
@@ -47,7 +52,7 @@ class Sender:
         parts = self._parts
         try:
             while parts:
-                if isinstance(parts[0], FileSlice) and (self._position or len(parts[0]) > SMALL_SLICE_BYTES):
+                if isinstance(parts[0], FileSlice) and (self._position or parts[0].size_bytes > SMALL_SLICE_BYTES):
                     self._send_slice(parts[0])
                 else:
                     self._send_bytes()
@@ -61,14 +66,15 @@ class Sender:
         size = 0
         more = 0
         for part in parts:
-            length = len(part)
             if isinstance(part, FileSlice):
+                length = part.size_bytes
                 if length > SMALL_SLICE_BYTES:
                     more = socket.MSG_MORE
                     break
                 gathered.append(part.read())
             else:
                 gathered.append(part)  # type: ignore[arg-type]
+                length = len(part)  # type: ignore[arg-type]
             size += length
             if size >= _GATHER_BYTES or len(gathered) >= 64:
                 break
@@ -80,14 +86,14 @@ class Sender:
         self.waiting_bytes -= sent
         sent += self._position
         self._position = 0
-        while parts and sent >= len(parts[0]):
-            sent -= len(parts.popleft())
+        while parts and sent >= size_of(parts[0]):
+            sent -= size_of(parts.popleft())
         if sent:
             self._position = sent
 
     def _send_slice(self, part: FileSlice) -> None:
         position = self._position
-        remaining = len(part) - position
+        remaining = part.size_bytes - position
         sent = os.sendfile(self._sock.fileno(), part.fd, part.position + position, remaining)
         if sent == 0:
             # The file is shorter than its row said: only truncation by a disk fault or by hand does that.
