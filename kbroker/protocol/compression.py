@@ -24,15 +24,13 @@ from typing import TYPE_CHECKING, Any
 import cramjam
 
 from kbroker.errors import KafkaError
+from kbroker.protocol.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kbroker.types import Buffer
 
-_CORRUPT_MESSAGE = 2
-_MESSAGE_TOO_LARGE = 10
-_UNSUPPORTED_COMPRESSION_TYPE = 76
 
 _INT32 = Struct(">i")
 _UINT32_LE = Struct("<I")
@@ -78,7 +76,7 @@ def compress(codec: int, data: Buffer, level: int | None = None) -> Buffer:
         return _lz4_compress(data)
     if codec == CompressionType.ZSTD:
         return memoryview(cramjam.zstd.compress(data, level=3 if level is None else level))
-    raise KafkaError(_UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
+    raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
 
 
 def decompress(codec: int, data: Buffer, max_bytes: int) -> Buffer:
@@ -90,17 +88,17 @@ def decompress(codec: int, data: Buffer, max_bytes: int) -> Buffer:
     """
     decoder = _DECODERS.get(codec)
     if decoder is None:
-        raise KafkaError(_UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
+        raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
     try:
         return decoder(data, max_bytes)
     except (zlib.error, cramjam.DecompressionError, struct_error) as error:
         raise KafkaError(
-            _CORRUPT_MESSAGE, f"cannot decompress {CompressionType(codec).name.lower()}: {error}"
+            ErrorCode.CORRUPT_MESSAGE, f"cannot decompress {CompressionType(codec).name.lower()}: {error}"
         ) from error
 
 
 def _too_large(max_bytes: int) -> KafkaError:
-    return KafkaError(_MESSAGE_TOO_LARGE, f"the records decompress to more than {max_bytes} bytes")
+    return KafkaError(ErrorCode.MESSAGE_TOO_LARGE, f"the records decompress to more than {max_bytes} bytes")
 
 
 def _as_is(data: Buffer, max_bytes: int) -> Buffer:
@@ -121,7 +119,7 @@ def _gzip_decompress(data: Buffer, max_bytes: int) -> Buffer:
         if room < 0:
             raise _too_large(max_bytes)
         if not decompressor.eof:
-            raise KafkaError(_CORRUPT_MESSAGE, "gzip stream ends too early")
+            raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "gzip stream ends too early")
         parts.append(part)
         rest = decompressor.unused_data
         if not rest:
@@ -143,14 +141,16 @@ def _snappy_decompress(data: Buffer, max_bytes: int) -> Buffer:
         return _snappy_block(view, max_bytes, max_bytes)
     position = len(_XERIAL_HEADER)
     if len(view) < position:
-        raise KafkaError(_CORRUPT_MESSAGE, "snappy header is cut off")
+        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "snappy header is cut off")
     parts: list[Buffer] = []
     room = max_bytes
     while position < len(view):
         size = _INT32.unpack_from(view, position)[0]
         position += 4
         if size < 0 or position + size > len(view):
-            raise KafkaError(_CORRUPT_MESSAGE, f"snappy block of {size} bytes where {len(view) - position} are left")
+            raise KafkaError(
+                ErrorCode.CORRUPT_MESSAGE, f"snappy block of {size} bytes where {len(view) - position} are left"
+            )
         part = _snappy_block(view[position : position + size], room, max_bytes)
         room -= len(part)
         parts.append(part)

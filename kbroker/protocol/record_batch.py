@@ -28,19 +28,13 @@ from fastcrc import crc32
 
 from kbroker.errors import KafkaError
 from kbroker.protocol.compression import CompressionType, compress, decompress
+from kbroker.protocol.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kbroker.types import Buffer
 
-_CORRUPT_MESSAGE = 2
-_MESSAGE_TOO_LARGE = 10
-_RECORD_LIST_TOO_LARGE = 18
-_INVALID_TIMESTAMP = 32
-_UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
-_UNSUPPORTED_COMPRESSION_TYPE = 76
-_INVALID_RECORD = 87
 
 _HEADER = Struct(">qiibIhiqqqhii")
 _unpack_header = _HEADER.unpack_from
@@ -174,14 +168,14 @@ def _unreadable(buffer: Buffer, position: int) -> KafkaError:
     """Return the error for a batch whose header cannot be used."""
     left = len(buffer) - position
     if left < SIZE_PREFIX_BYTES + 5:
-        return KafkaError(_CORRUPT_MESSAGE, f"record batch header is cut off after {left} bytes")
+        return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"record batch header is cut off after {left} bytes")
     size_bytes = _OFFSET_AND_SIZE(buffer, position)[1] + SIZE_PREFIX_BYTES
     magic = buffer[position + 16]
     if magic < CURRENT_MAGIC and size_bytes - SIZE_PREFIX_BYTES >= _SMALLEST_OLD_MESSAGE:
-        return KafkaError(_UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
+        return KafkaError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
     if magic != CURRENT_MAGIC:
-        return KafkaError(_CORRUPT_MESSAGE, f"unknown magic {magic}")
-    return KafkaError(_CORRUPT_MESSAGE, f"record batch of {size_bytes} bytes where {left} are left")
+        return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"unknown magic {magic}")
+    return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"record batch of {size_bytes} bytes where {left} are left")
 
 
 def iterate_batch_headers(buffer: Buffer, position: int = 0) -> Iterator[BatchHeader]:
@@ -211,7 +205,7 @@ def verify_crc(buffer: Buffer, header: BatchHeader) -> None:
     """Raise KafkaError(CORRUPT_MESSAGE) unless the batch's checksum is right."""
     start = header.position
     if _crc32c(memoryview(buffer)[start + _CHECKED_FROM : start + header.size_bytes]) != header.crc:
-        raise KafkaError(_CORRUPT_MESSAGE, f"checksum of the record batch is not {header.crc:#010x}")
+        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"checksum of the record batch is not {header.crc:#010x}")
 
 
 def validate_batches(
@@ -239,7 +233,9 @@ def validate_batches(
     size = len(buffer)
     if size < HEADER_BYTES:
         if size == 0:
-            raise KafkaError(_INVALID_RECORD, "a produce request must hold exactly one record batch per partition")
+            raise KafkaError(
+                ErrorCode.INVALID_RECORD, "a produce request must hold exactly one record batch per partition"
+            )
         raise _produced_unreadable(buffer, api_version)
     (
         base_offset,
@@ -261,25 +257,29 @@ def validate_batches(
         raise _produced_unreadable(buffer, api_version)
     codec = attributes & CODEC_MASK
     if codec >= CompressionType.ZSTD and (codec > CompressionType.ZSTD or api_version < 7):
-        raise KafkaError(_UNSUPPORTED_COMPRESSION_TYPE, f"codec {codec} in Produce version {api_version}")
+        raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"codec {codec} in Produce version {api_version}")
     if base_offset != 0:
-        raise KafkaError(_INVALID_RECORD, f"base offset of a produced batch must be 0, not {base_offset}")
+        raise KafkaError(ErrorCode.INVALID_RECORD, f"base offset of a produced batch must be 0, not {base_offset}")
     if size > max_message_bytes:
-        raise KafkaError(_MESSAGE_TOO_LARGE, f"record batch of {size} bytes, max.message.bytes is {max_message_bytes}")
+        raise KafkaError(
+            ErrorCode.MESSAGE_TOO_LARGE, f"record batch of {size} bytes, max.message.bytes is {max_message_bytes}"
+        )
     if size > max_segment_bytes:
-        raise KafkaError(_RECORD_LIST_TOO_LARGE, f"record batch of {size} bytes, segment.bytes is {max_segment_bytes}")
+        raise KafkaError(
+            ErrorCode.RECORD_LIST_TOO_LARGE, f"record batch of {size} bytes, segment.bytes is {max_segment_bytes}"
+        )
     if _crc32c(memoryview(buffer)[_CHECKED_FROM:]) != crc:
-        raise KafkaError(_CORRUPT_MESSAGE, f"checksum of the record batch is not {crc:#010x}")
+        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"checksum of the record batch is not {crc:#010x}")
     if record_count <= 0 or record_count != last_offset_delta + 1:
-        raise KafkaError(_INVALID_RECORD, f"{record_count} records, but last offset delta {last_offset_delta}")
+        raise KafkaError(ErrorCode.INVALID_RECORD, f"{record_count} records, but last offset delta {last_offset_delta}")
     if attributes & CONTROL_FLAG:
-        raise KafkaError(_INVALID_RECORD, "clients may not write control batches")
+        raise KafkaError(ErrorCode.INVALID_RECORD, "clients may not write control batches")
     if producer_id >= 0 and base_sequence < 0:
-        raise KafkaError(_INVALID_RECORD, f"sequence {base_sequence} of producer {producer_id}")
+        raise KafkaError(ErrorCode.INVALID_RECORD, f"sequence {base_sequence} of producer {producer_id}")
     if attributes & LOG_APPEND_TIME_FLAG:
-        raise KafkaError(_INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
+        raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
     if max_timestamp is not None and batch_max_timestamp > max_timestamp:
-        raise KafkaError(_INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}")
+        raise KafkaError(ErrorCode.INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}")
     return BatchHeader(
         base_offset,
         size_bytes,
@@ -302,20 +302,20 @@ def _produced_unreadable(buffer: Buffer, api_version: int) -> KafkaError:
     """Return the error for produced bytes that are not exactly one batch of the current format."""
     size = len(buffer)
     if size < SIZE_PREFIX_BYTES + 5:
-        return KafkaError(_CORRUPT_MESSAGE, f"record batch header is cut off after {size} bytes")
+        return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"record batch header is cut off after {size} bytes")
     magic = buffer[16]
     if magic < CURRENT_MAGIC:
         if api_version >= 3:
             return KafkaError(
-                _INVALID_RECORD, f"Produce version {api_version} allows only record batches, not magic {magic}"
+                ErrorCode.INVALID_RECORD, f"Produce version {api_version} allows only record batches, not magic {magic}"
             )
-        return KafkaError(_UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
+        return KafkaError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
     try:
         first = read_batch_header(buffer, 0)
         read_batch_header(buffer, first.size_bytes)
     except KafkaError as error:
-        return KafkaError(_CORRUPT_MESSAGE, error.message)
-    return KafkaError(_INVALID_RECORD, "a produce request must hold exactly one record batch per partition")
+        return KafkaError(ErrorCode.CORRUPT_MESSAGE, error.message)
+    return KafkaError(ErrorCode.INVALID_RECORD, "a produce request must hold exactly one record batch per partition")
 
 
 def validate_records(
@@ -340,17 +340,20 @@ def validate_records(
     expected = header.base_offset
     for record in iterate_records(buffer, header, max_bytes):
         if record.offset != expected:
-            raise KafkaError(_INVALID_RECORD, f"record {expected - header.base_offset} has no consecutive offset")
+            raise KafkaError(
+                ErrorCode.INVALID_RECORD, f"record {expected - header.base_offset} has no consecutive offset"
+            )
         if keys_required and record.key is None:
             raise KafkaError(
-                _INVALID_RECORD, f"record {expected - header.base_offset} has no key, but the topic is compacted"
+                ErrorCode.INVALID_RECORD,
+                f"record {expected - header.base_offset} has no key, but the topic is compacted",
             )
         timestamp = record.timestamp
         if timestamp >= 0 and (
             (latest_timestamp is not None and timestamp > latest_timestamp)
             or (earliest_timestamp is not None and timestamp < earliest_timestamp)
         ):
-            raise KafkaError(_INVALID_TIMESTAMP, f"timestamp {timestamp} is out of the topic's bounds")
+            raise KafkaError(ErrorCode.INVALID_TIMESTAMP, f"timestamp {timestamp} is out of the topic's bounds")
         expected += 1
 
 
@@ -405,13 +408,13 @@ def iterate_records(
             timestamp = base_timestamp + timestamp_delta if append_time is None else append_time
             yield Record(base_offset + offset_delta, timestamp, key, value, headers)
     except (IndexError, UnicodeDecodeError) as error:
-        raise KafkaError(_CORRUPT_MESSAGE, f"records are cut off or damaged: {error}") from error
+        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"records are cut off or damaged: {error}") from error
     if position != end:
-        raise KafkaError(_CORRUPT_MESSAGE, f"{end - position} bytes after the last record")
+        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"{end - position} bytes after the last record")
 
 
 def _corrupt_record(index: int) -> KafkaError:
-    return KafkaError(_CORRUPT_MESSAGE, f"sizes inside record {index} contradict each other")
+    return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"sizes inside record {index} contradict each other")
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
@@ -430,7 +433,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
             return (value >> 1) ^ -(value & 1), position
         shift += 7
         if shift > 63:
-            raise KafkaError(_CORRUPT_MESSAGE, "varint of more than ten bytes")
+            raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "varint of more than ten bytes")
 
 
 def _read_bytes(data: memoryview, position: int, end: int, index: int) -> tuple[memoryview | None, int]:
