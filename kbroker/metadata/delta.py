@@ -15,14 +15,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 from kbroker.metadata.image import BrokerState, Endpoint, MetadataImage, PartitionState, TopicState
-
-_NO_PARTITIONS: Mapping[str, tuple[PartitionState, ...]] = MappingProxyType({})
-_NO_CONFIGS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +44,8 @@ class MetadataDelta:
     removed_brokers: tuple[int, ...] = ()
     topics: tuple[TopicState, ...] = ()
     removed_topics: tuple[str, ...] = ()
-    partitions: Mapping[str, tuple[PartitionState, ...]] = _NO_PARTITIONS
-    broker_configs: Mapping[str, Mapping[str, str]] = _NO_CONFIGS
+    partitions: Mapping[str, tuple[PartitionState, ...]] = field(default_factory=dict)
+    broker_configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the delta as compact JSON."""

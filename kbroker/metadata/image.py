@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from kbroker.errors import KbrokerError
@@ -24,8 +23,6 @@ NO_ROW = -1
 
 INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state"})
 """Topics the broker keeps its own state in; Metadata marks them as internal."""
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class MissedDelta(KbrokerError):
@@ -93,7 +90,7 @@ class TopicState:
     name: str
     topic_id: Uuid
     partitions: tuple[PartitionState, ...]
-    config: Mapping[str, str] = _EMPTY
+    config: Mapping[str, str] = field(default_factory=dict)
     internal: bool = False
 
 
