@@ -1,0 +1,33 @@
+"""Where a client reaches the brokers: the answer depends on the listener, and on the address, that it came through."""
+
+from __future__ import annotations
+
+from kbroker.api.request import ConnectionInfo
+from kbroker.metadata.image import BrokerState
+
+_IPV4_MAPPED = "::ffff:"
+
+
+def dialled_host(connection: ConnectionInfo) -> str:
+    """Return the address the client dialled; IPv4 in its own form where a socket for both families shows it as IPv6."""
+    host = connection.local_host
+    if host.startswith(_IPV4_MAPPED) and "." in host:
+        return host[len(_IPV4_MAPPED) :]
+    return host
+
+
+def client_endpoint(broker: BrokerState, broker_id: int, connection: ConnectionInfo) -> tuple[str, int] | None:
+    """
+    Return (host, port) under which the client reaches `broker`; None when it has no such listener.
+
+    broker_id  this broker: without advertised.listeners its clients are told the very address they dialled, so that
+               containers, tunnels and second interfaces work
+    """
+    endpoint = broker.endpoint(connection.listener_name)
+    if endpoint is not None and endpoint.host:
+        return endpoint.host, endpoint.port
+    if broker.broker_id == broker_id:
+        return dialled_host(connection), connection.local_port
+    if endpoint is not None:
+        return dialled_host(connection), endpoint.port
+    return None
