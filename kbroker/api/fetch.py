@@ -76,6 +76,7 @@ class _DelayedFetch(DelayedOperation):
         fetch = self.fetch
         if fetch.reads is None:
             fetch.reads = self.handler.read_all(fetch)
+        self.handler.unpark(self)
         self.handler.answer(fetch)
 
 
@@ -128,6 +129,7 @@ class FetchHandler:
         self._max_bytes = max_bytes
         self._purgatory: Purgatory[int] = Purgatory()
         self._timer: Timer | None = None
+        self._parked: dict[_DelayedFetch, None] = {}
 
     def handle(self, context: RequestContext) -> None:
         """Answer a Fetch request, now or when there is something."""
@@ -153,6 +155,7 @@ class FetchHandler:
         if self._purgatory.try_complete_else_watch(operation, fetch.rows):
             self._lose_interest(fetch.rows)
         else:
+            self._parked[operation] = None
             context.abandoned = lambda: self._abandon(operation)
             self._arm()
 
@@ -160,12 +163,19 @@ class FetchHandler:
         """Look again at what waits for `rows`: their owners have published."""
         purgatory = self._purgatory
         for row in rows:
-            if purgatory.check(row) and not purgatory.watched(row):
+            purgatory.check(row)
+            if not purgatory.watched(row):
                 self._interest[row] = 0
 
     def image_changed(self) -> None:
         """Look again at everything that waits: leaders or topics may have changed."""
-        self.advanced([row for row in range(len(self._interest)) if self._interest[row]])
+        self.advanced({row for operation in self._parked for row in operation.fetch.rows})
+
+    def complete_all(self) -> None:
+        """Answer everything that waits with what there is: the broker stops."""
+        for operation in list(self._parked):
+            operation.force_complete()
+            self._purgatory.cancel(operation)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -313,7 +323,12 @@ class FetchHandler:
             if not watched(row):
                 self._interest[row] = 0
 
+    def unpark(self, operation: _DelayedFetch) -> None:
+        """Forget a fetch that is being answered."""
+        self._parked.pop(operation, None)
+
     def _abandon(self, operation: _DelayedFetch) -> None:
+        self.unpark(operation)
         self._purgatory.cancel(operation)
         self._lose_interest(operation.fetch.rows)
 

@@ -1,6 +1,8 @@
 """
 One row per partition in shared memory: what a reader must know to serve it without asking its owner.
 
+The region starts with a header of 64 bytes (word 0: rows from here on were never used), then the rows:
+
     word 0                 incarnation: 0 while the row is free, else counts its uses (written by the cluster worker)
     words 1..3             identity: topic id (two halves), partition index (written by the cluster worker before the row is used)
     words 4..              a versioned row of PartitionRow's fields (written by the IO worker that owns the partition)
@@ -63,13 +65,14 @@ class PartitionRow(NamedTuple):
 _LAYOUT = VersionedRowLayout(len(PartitionRow._fields))
 _IDENTITY = Struct("=16sq")
 _IDENTITY_BYTES = 4 * WORD_BYTES
+_HEADER_BYTES = 64
 ROW_BYTES = _IDENTITY_BYTES + _LAYOUT.size_bytes
 _make_row = PartitionRow._make
 
 
 def region_size(rows: int) -> int:
     """Return the bytes a table of `rows` partitions needs."""
-    return rows * ROW_BYTES
+    return _HEADER_BYTES + rows * ROW_BYTES
 
 
 class PartitionTable:
@@ -89,28 +92,30 @@ class PartitionTable:
 
     def read(self, row: int) -> PartitionRow:
         """Return what the owner of `row` last published."""
-        return _make_row(_LAYOUT.read(self._memory, self._words, row * ROW_BYTES + _IDENTITY_BYTES))
+        return _make_row(_LAYOUT.read(self._memory, self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES))
 
     def publish(self, row: int, values: PartitionRow) -> None:
         """Publish `values` for `row`; only the IO worker that owns the partition may."""
-        _LAYOUT.publish(self._memory, self._words, row * ROW_BYTES + _IDENTITY_BYTES, values)
+        _LAYOUT.publish(self._memory, self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES, values)
 
     def claim(self, row: int, topic_id: Uuid, partition: int) -> None:
         """Give a free row to a partition; only the cluster worker may."""
-        position = row * ROW_BYTES
+        position = _HEADER_BYTES + row * ROW_BYTES
         self.publish(row, PartitionRow())
         _IDENTITY.pack_into(self._memory, position + WORD_BYTES, topic_id, partition)
         # The incarnation last: a cluster worker killed before this line leaves the row free, not half claimed.
         self._words[position >> 3] = 1
+        self._words[0] = max(self._words[0], row + 1)
 
     def release(self, row: int) -> None:
         """Take a row back after its partition was deleted everywhere; only the cluster worker may."""
-        self._words[(row * ROW_BYTES) >> 3] = 0
+        self._words[(_HEADER_BYTES + row * ROW_BYTES) >> 3] = 0
 
     def claimed(self) -> Iterator[tuple[int, Uuid, int]]:
         """Yield (row, topic id, partition) of each row in use."""
-        for row in range(self.rows):
-            position = row * ROW_BYTES
+        # Not all rows: looking at memory nobody used would make the system provide it.
+        for row in range(self._words[0]):
+            position = _HEADER_BYTES + row * ROW_BYTES
             if self._words[position >> 3]:
                 topic_id, partition = _IDENTITY.unpack_from(self._memory, position + WORD_BYTES)
                 yield row, topic_id, partition

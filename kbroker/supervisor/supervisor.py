@@ -45,7 +45,7 @@ class Supervisor:
 
     shared    the shared memory, made before
     mains     what each kind of worker runs
-    ready     called once, when every worker is ready
+    ready     called with the workers' pids when every worker is ready, and again whenever one was started anew
     lifeline  a descriptor whose end of file means "nobody needs this broker any more", or None
     """
 
@@ -117,6 +117,7 @@ class Supervisor:
         return {worker.name: worker.pid for worker in self._workers if worker.pid}
 
     def _fork(self, worker: WorkerProcess) -> None:
+        """Start a worker, under a new generation."""
         table = self._table
         number = worker.number
         # The generation before the fork: the child must find its own, and peers must not talk to it under the old one.
@@ -127,6 +128,8 @@ class Supervisor:
         table.set(number, WorkerField.HEARTBEAT_MS, _now_ms())
         worker.fork(self._signals.leave_in_child)
         table.set(number, WorkerField.PID, worker.pid)
+        if self._is_ready:
+            self._on_ready(self.worker_pids())
         for peer, doorbell in enumerate(self._shared.doorbells):
             if peer != number:
                 with contextlib.suppress(BlockingIOError):

@@ -1,0 +1,224 @@
+"""
+The composition root of a broker: prepares what must exist before the fork, then hands over to the supervisor.
+
+Everything the workers will import is imported here first, so that the forked processes share those pages; nothing with
+threads is made before the fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+import setproctitle
+
+from kbroker.cli.directory_lock import lock_directory
+from kbroker.cli.run_file import RUN_FILE_NAME
+from kbroker.cluster import worker as cluster_worker
+from kbroker.cluster.registration import BrokerRegistration, establish_identity
+from kbroker.config.broker_config import BrokerConfig
+from kbroker.errors import StartupError
+from kbroker.io_workers import worker as io_worker
+from kbroker.logging_setup import set_process_prefix
+from kbroker.net import worker as network_worker
+from kbroker.shared.layout import SharedState
+from kbroker.shared.memory import remove_stale_names
+from kbroker.shared.worker_table import WorkerKind
+from kbroker.storage.checkpoints import begin_run, end_run, replace_file
+from kbroker.supervisor.listeners import BoundListener, ListenerAddress, bind
+from kbroker.supervisor.supervisor import Supervisor
+from kbroker.supervisor.systemd import Notifier
+
+logger = logging.getLogger(__name__)
+
+MAX_PARTITIONS = 65_536
+"""Rows of the partition table; unused ones cost no memory."""
+
+LIFELINE_VARIABLE = "KBROKER_LIFELINE_FD"
+EPHEMERAL_DIRECTORY_VARIABLE = "KBROKER_EPHEMERAL_DIR"
+
+
+def run_broker(config: BrokerConfig) -> int:
+    """
+    Run a broker until it is stopped; return the process's exit code.
+
+    Raises StartupError when it cannot start.
+    """
+    started_ms = time.time_ns() // 1_000_000
+    notifier = Notifier(os.environ)  # type: ignore[arg-type]
+    ephemeral = os.environ.pop(EPHEMERAL_DIRECTORY_VARIABLE, "")
+    lifeline = os.environ.pop(LIFELINE_VARIABLE, "")
+    try:
+        return _run(config, started_ms, notifier, int(lifeline) if lifeline.isdigit() else None)
+    finally:
+        if ephemeral:
+            shutil.rmtree(ephemeral, ignore_errors=True)
+
+
+def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: int | None) -> int:
+    set_process_prefix("supervisor")
+    directories, failed = _usable_directories(config.log_dirs.directories)
+    remove_stale_names()
+    registration = establish_identity(config, directories)
+    listeners = bind(
+        [
+            ListenerAddress(listener.name, listener.security_protocol, listener.host, listener.port)
+            for listener in config.listeners.listeners
+        ],
+        config.sockets.socket_listen_backlog_size,
+    )
+    clean = {directory: begin_run(directory) for directory in directories}
+    pools = config.pools
+    shared = SharedState.create(
+        pools.num_network_threads,
+        pools.num_io_threads,
+        rows=MAX_PARTITIONS,
+        largest_request_bytes=config.sockets.socket_request_max_bytes,
+    )
+    run_file = os.path.join(directories[0], RUN_FILE_NAME)
+    supervisor = Supervisor(
+        shared,
+        _worker_mains(config, shared, registration, listeners, clean, failed),
+        notifier=notifier,
+        ready=_announcer(run_file, shared, registration, listeners, directories, started_ms),
+        lifeline=lifeline,
+    )
+    setproctitle.setproctitle(f"kbroker: supervisor {directories[0]}")
+    # What exists now lives as long as the broker: the collector need not look at it, and so need not copy its pages.
+    gc.collect()
+    gc.freeze()
+    failure = supervisor.run()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(run_file)
+    if failure is not None:
+        logger.error("Stopped: %s", failure)
+        return 1
+    for directory in directories:
+        end_run(directory)
+    logger.info("Stopped in order")
+    return 0
+
+
+def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Lock the log directories; return those that can be used, and those that cannot (the broker starts without them)."""
+    usable: list[str] = []
+    failed: list[str] = []
+    reasons: list[str] = []
+    for directory in directories:
+        try:
+            os.makedirs(directory, exist_ok=True)
+            lock_directory(directory)
+            usable.append(directory)
+        except OSError as error:
+            failed.append(directory)
+            reasons.append(
+                f"log.dirs={directory}: cannot be made or written ({error.strerror}); fix it or name another"
+            )
+    if not usable:
+        raise StartupError(reasons[0])
+    for reason in reasons:
+        logger.error("%s; going on without it", reason)
+    return usable, failed
+
+
+def _worker_mains(
+    config: BrokerConfig,
+    shared: SharedState,
+    registration: BrokerRegistration,
+    listeners: list[BoundListener],
+    clean: dict[str, bool],
+    failed: list[str],
+) -> dict[WorkerKind, Callable[[int], None]]:
+    """Return what each kind of worker runs; called in the child, with the worker's table number."""
+    table = shared.workers
+    sockets = [(listener.name, sock) for listener in listeners for sock in listener.sockets]
+
+    def begin(number: int) -> None:
+        name = table.name(number)
+        set_process_prefix(name)
+        setproctitle.setproctitle(f"kbroker: {name} {config.log_dirs.directories[0]}")
+        # Workers make few cycles and many short-lived objects: a collection per 700 allocations would only cost.
+        gc.set_threshold(50_000, 20, 20)
+
+    def cluster(number: int) -> None:
+        begin(number)
+        bound = [(listener.name, listener.security_protocol, listener.port) for listener in listeners]
+        cluster_worker.main(
+            shared, cluster_worker.ClusterWorkerSpec(config=config, registration=registration, listeners=bound)
+        )
+
+    def network(number: int) -> None:
+        begin(number)
+        index = number - table.network_worker(0)
+        network_worker.main(
+            shared,
+            network_worker.NetworkWorkerSpec(
+                config=config, broker_id=registration.broker_id, index=index, sockets=sockets
+            ),
+        )
+
+    def io(number: int) -> None:
+        begin(number)
+        # A worker born anew finds what its predecessor was writing: its logs are recovered whatever the last stop was.
+        first = table.get(number, io_worker.GENERATION) == 1
+        io_worker.main(
+            shared,
+            io_worker.IoWorkerSpec(
+                config=config,
+                broker_id=registration.broker_id,
+                index=number - table.io_worker(0),
+                clean_directories=frozenset(d for d, was_clean in clean.items() if was_clean and first),
+                failed_directories=frozenset(failed),
+            ),
+        )
+
+    return {WorkerKind.CLUSTER: cluster, WorkerKind.NETWORK: network, WorkerKind.IO: io}
+
+
+def _announcer(
+    run_file: str,
+    shared: SharedState,
+    registration: BrokerRegistration,
+    listeners: list[BoundListener],
+    directories: list[str],
+    started_ms: int,
+) -> Callable[[dict[str, int]], None]:
+    """Return what writes the run file: when the broker is ready, and whenever a worker was started anew."""
+    content: dict[str, Any] = {
+        "pid": os.getpid(),
+        "started_ms": started_ms,
+        "listeners": [
+            {"name": listener.name, "host": listener.host or "localhost", "port": listener.port}
+            for listener in listeners
+        ],
+        "cluster_id": registration.cluster_id,
+        "broker_id": registration.broker_id,
+        "log_dirs": directories,
+        "shared": shared.describe(),
+    }
+    announced = False
+
+    def announce(workers: dict[str, int]) -> None:
+        nonlocal announced
+        content["workers"] = workers
+        replace_file(run_file, json.dumps(content, indent=1).encode(), durable=False)
+        if not announced:
+            announced = True
+            where = ", ".join(f"{entry['name']}://{entry['host']}:{entry['port']}" for entry in content["listeners"])
+            logger.info(
+                "Started in %.2f s: %s; cluster id %s, broker id %d, data in %s",
+                time.time() - started_ms / 1000,
+                where,
+                registration.cluster_id,
+                registration.broker_id,
+                ", ".join(directories),
+            )
+
+    return announce
