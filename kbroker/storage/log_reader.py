@@ -1,0 +1,407 @@
+"""
+The read side of a partition's log: any process, no lock, nothing asked of the log's owner.
+
+A reader sees two things: the row its owner publishes, and files. The row says which segment is being written and up to
+where its bytes count; everything below the active segment is sealed and never changes, except that retention removes
+the oldest files. `segments_version` tells that the set of files has changed and that what was cached is stale.
+
+Finding an offset: the segment by its name, a place shortly before it by the mapped index, then batch headers from
+there. A consumer at the end of the log, the common case, asks for the offset where its last slice ended; that place is
+remembered, and costs no system call at all.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from bisect import bisect_right
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+from kbroker.errors import CorruptIndex, KafkaError
+from kbroker.protocol.record_batch import LOG_APPEND_TIME_FLAG, iterate_records, read_batch_header
+from kbroker.storage import offset_index, time_index
+from kbroker.storage.file_batches import FileBatch, iterate_file_batches
+from kbroker.storage.paths import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, segment_base_offsets, segment_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kbroker.shared.partition_table import PartitionRow
+
+_OFFSET_OUT_OF_RANGE = 1
+_PREFIX_BYTES = 12
+DEFAULT_CACHED_FILES = 64
+
+
+class OpenFile:
+    """A file open for reading; closed when the last one who holds it lets go."""
+
+    __slots__ = ("fd", "size_bytes")
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size_bytes = os.fstat(self.fd).st_size
+        """When it was opened."""
+
+    def __del__(self) -> None:
+        """Close the file."""
+        if hasattr(self, "size_bytes"):
+            os.close(self.fd)
+
+
+class MappedIndex:
+    """An index file in memory; unmapped when the last one who holds it lets go."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, path: str) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            self.content = memoryview(mmap.mmap(fd, size, access=mmap.ACCESS_READ) if size else b"")
+        finally:
+            os.close(fd)
+
+
+class FileCache:
+    """
+    The files a process keeps open for reading, the least recently used dropped first.
+
+    capacity  how many; a mapped index counts as one
+    """
+
+    __slots__ = ("_capacity", "_entries")
+
+    def __init__(self, capacity: int = DEFAULT_CACHED_FILES) -> None:
+        self._capacity = capacity
+        self._entries: OrderedDict[tuple[str, int, str], OpenFile | MappedIndex] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many files are held."""
+        return len(self._entries)
+
+    def file(self, directory: str, base_offset: int) -> OpenFile:
+        """Return a segment's log file. Raises FileNotFoundError, OSError."""
+        key = (directory, base_offset, LOG_SUFFIX)
+        found = self._entries.get(key)
+        if found is None:
+            found = self._put(key, OpenFile(segment_path(*key)))
+        else:
+            self._entries.move_to_end(key)
+        assert isinstance(found, OpenFile)
+        return found
+
+    def index(self, directory: str, base_offset: int, suffix: str, least_bytes: int) -> memoryview:
+        """
+        Return the content of an index; mapped anew when what is mapped is shorter than `least_bytes`.
+
+        Raises FileNotFoundError, OSError.
+        """
+        key = (directory, base_offset, suffix)
+        found = self._entries.get(key)
+        if isinstance(found, MappedIndex) and len(found.content) >= least_bytes:
+            self._entries.move_to_end(key)
+            return found.content
+        mapped = MappedIndex(segment_path(*key))
+        self._put(key, mapped)
+        return mapped.content
+
+    def _put(self, key: tuple[str, int, str], value: OpenFile | MappedIndex) -> OpenFile | MappedIndex:
+        entries = self._entries
+        entries[key] = value
+        entries.move_to_end(key)
+        if len(entries) > self._capacity:
+            entries.popitem(last=False)
+        return value
+
+    def drop(self, directory: str) -> None:
+        """Let go of all files of a partition's directory."""
+        for key in [key for key in self._entries if key[0] == directory]:
+            del self._entries[key]
+
+    def clear(self) -> None:
+        """Let go of all files."""
+        self._entries.clear()
+
+
+class FileSlice(NamedTuple):
+    """Bytes of a segment file to be sent; the file stays open as long as the slice is held."""
+
+    file: OpenFile
+    position: int
+    size_bytes: int
+
+    @property
+    def fd(self) -> int:
+        """Return the open file's number, valid as long as this slice is held."""
+        return self.file.fd
+
+
+class TimestampOffset(NamedTuple):
+    """A record found by its time."""
+
+    timestamp: int
+    offset: int
+    leader_epoch: int
+    """Epoch of the leader that took the record in; -1 when its format does not tell."""
+
+
+def read_bytes(file_slice: FileSlice) -> bytes:
+    """Return the bytes of a slice. Raises OSError."""
+    return os.pread(file_slice.file.fd, file_slice.size_bytes, file_slice.position)
+
+
+class LogReader:
+    """
+    Reads one partition.
+
+    directory  the partition's directory
+    files      shared by all readers of the process
+    """
+
+    __slots__ = ("_bases", "_end_mark", "_files", "_version", "directory")
+
+    def __init__(self, directory: str, files: FileCache | None = None) -> None:
+        self.directory = directory
+        self._files = files if files is not None else FileCache()
+        self._version = -1
+        self._bases: list[int] = []
+        self._end_mark = (-1, -1, -1)
+        """(base offset, offset, position): an offset whose place in a segment is known."""
+
+    def read(
+        self, row: PartitionRow, offset: int, max_bytes: int, upper_offset: int, at_least_one: bool = True
+    ) -> FileSlice | None:
+        """
+        Return where the batches from `offset` on lie in one segment, None when there is nothing to send.
+
+        row           the partition's row, just read
+        offset        the slice begins with the batch that holds it, or the next one there is
+        max_bytes     the slice is no longer, so its last batch may be cut off
+        upper_offset  no batch from here on is in the slice: high watermark, last stable offset or log end
+        at_least_one  the first batch goes in whole, however large
+
+        Raises KafkaError(OFFSET_OUT_OF_RANGE) below the log's start and past its end, OSError.
+        """
+        if row.segments_version != self._version:
+            self.forget()
+            self._version = row.segments_version
+        if not row.log_start_offset <= offset <= row.log_end_offset:
+            raise out_of_range(row, offset)
+        if offset >= upper_offset:
+            return None
+        try:
+            return self._read(row, offset, max_bytes, upper_offset, at_least_one)
+        except (FileNotFoundError, CorruptIndex):
+            # Retention or truncation got in between the row and the file: look once more at what there is now.
+            self.forget()
+        try:
+            return self._read(row, offset, max_bytes, upper_offset, at_least_one)
+        except (FileNotFoundError, CorruptIndex):
+            raise out_of_range(row, offset) from None
+
+    def forget(self) -> None:
+        """Let go of everything cached: segment list, open files, maps."""
+        self._bases = []
+        self._end_mark = (-1, -1, -1)
+        self._files.drop(self.directory)
+
+    def _read(
+        self, row: PartitionRow, offset: int, max_bytes: int, upper_offset: int, at_least_one: bool
+    ) -> FileSlice | None:
+        active = row.active_base_offset
+        base_offset = active if offset >= active else self._segment_of(offset)
+        file = self._files.file(self.directory, base_offset)
+        size = row.active_size_bytes if base_offset == active else file.size_bytes
+        mark_base, mark_offset, position = self._end_mark
+        first_size = -1
+        if mark_offset != offset or mark_base != base_offset or position >= size:
+            batch = self._find(row, file, base_offset, size, offset)
+            while batch is None:
+                if base_offset == active:
+                    return None
+                # The segment ends in a gap that compaction left; the next one goes on.
+                base_offset = self._next_segment(base_offset, active)
+                file = self._files.file(self.directory, base_offset)
+                size = row.active_size_bytes if base_offset == active else file.size_bytes
+                batch = self._find(row, file, base_offset, size, offset)
+            position, first_size = batch.position, batch.size_bytes
+        if upper_offset >= row.log_end_offset or (
+            base_offset != active and upper_offset >= self._next_base(base_offset, active)
+        ):
+            end = size
+        else:
+            boundary = self._find(row, file, base_offset, size, upper_offset)
+            end = size if boundary is None else boundary.position
+            if end <= position:
+                return None
+        if end - position > max_bytes:
+            if at_least_one:
+                if first_size < 0:
+                    first_size = _batch_size(file.fd, position)
+                max_bytes = max(max_bytes, first_size)
+            end = min(end, position + max_bytes)
+            if end <= position:
+                return None
+        elif end == size and base_offset == active and upper_offset == row.log_end_offset:
+            self._end_mark = (base_offset, upper_offset, end)
+        return FileSlice(file, position, end - position)
+
+    # ------------------------------------------------------------------------------------------------- by timestamp
+
+    def offset_for_timestamp(
+        self, row: PartitionRow, timestamp_ms: int, upper_offset: int | None = None
+    ) -> TimestampOffset | None:
+        """
+        Return the first record whose timestamp is at or after `timestamp_ms`, None when there is none.
+
+        upper_offset  records from here on do not count; None: log end
+
+        Raises OSError, KafkaError(CORRUPT_MESSAGE) for a batch that cannot be decompressed.
+        """
+        if row.segments_version != self._version:
+            self.forget()
+            self._version = row.segments_version
+        upper = row.log_end_offset if upper_offset is None else upper_offset
+        for base_offset in self._segments_from(row, row.log_start_offset):
+            if base_offset >= upper and base_offset != row.active_base_offset:
+                return None
+            try:
+                found = self._search_segment(row, base_offset, timestamp_ms)
+            except (FileNotFoundError, CorruptIndex):
+                continue  # removed by retention meanwhile: what it held no longer counts
+            if found is not None:
+                return found if found.offset < upper else None
+        return None
+
+    def _search_segment(self, row: PartitionRow, base_offset: int, timestamp_ms: int) -> TimestampOffset | None:
+        sealed = base_offset != row.active_base_offset
+        times = self._index_entries(row, base_offset, TIME_INDEX_SUFFIX, time_index.ENTRY_BYTES)
+        count = len(times) // time_index.ENTRY_BYTES if sealed else row.active_time_index_entries
+        start_offset = max(row.log_start_offset, base_offset)
+        if count:
+            if sealed and time_index.entry(times, count - 1, base_offset)[0] < timestamp_ms:
+                return None
+            floor = time_index.floor_entry(times, count, base_offset, timestamp_ms)
+            if floor is not None:
+                start_offset = max(start_offset, floor[1])
+        file = self._files.file(self.directory, base_offset)
+        size = file.size_bytes if sealed else row.active_size_bytes
+        position = self._indexed_position(row, base_offset, start_offset)
+        for batch in iterate_file_batches(file.fd, position, size):
+            if batch.max_timestamp >= timestamp_ms and batch.last_offset >= row.log_start_offset:
+                found = _first_record(file.fd, batch, timestamp_ms, row.log_start_offset)
+                if found is not None:
+                    return found
+        return None
+
+    def max_timestamp(self, row: PartitionRow) -> TimestampOffset | None:
+        """
+        Return the first record with the log's largest timestamp, None when no record has one.
+
+        Raises OSError, KafkaError as offset_for_timestamp does.
+        """
+        if row.max_timestamp < 0 or row.log_end_offset == row.log_start_offset:
+            return None
+        return self.offset_for_timestamp(row, row.max_timestamp)
+
+    def earliest(self, row: PartitionRow) -> TimestampOffset:
+        """Return the log's start, with the epoch of the batch there (-1: no batch). Raises OSError."""
+        offset = row.log_start_offset
+        epoch = -1
+        found = self.read(row, offset, 1, row.log_end_offset)
+        if found is not None:
+            batch = next(iterate_file_batches(found.fd, found.position, found.position + found.size_bytes, 64), None)
+            epoch = -1 if batch is None else batch.leader_epoch
+        return TimestampOffset(-1, offset, epoch)
+
+    # -------------------------------------------------------------------------------------------------------- finding
+
+    def _load_bases(self) -> list[int]:
+        if not self._bases:
+            self._bases = segment_base_offsets(self.directory)
+        return self._bases
+
+    def _segment_of(self, offset: int) -> int:
+        """Return the base offset of the segment that holds `offset`. Raises FileNotFoundError."""
+        bases = self._load_bases()
+        number = bisect_right(bases, offset) - 1
+        if number < 0:
+            raise FileNotFoundError(f"{self.directory}: no segment for offset {offset}")
+        return bases[number]
+
+    def _next_base(self, base_offset: int, active: int) -> int:
+        bases = self._load_bases()
+        number = bisect_right(bases, base_offset)
+        return bases[number] if number < len(bases) else active
+
+    def _next_segment(self, base_offset: int, active: int) -> int:
+        following = self._next_base(base_offset, active)
+        if following <= base_offset:
+            raise FileNotFoundError(f"{self.directory}: nothing after segment {base_offset}")
+        return min(following, active)
+
+    def _segments_from(self, row: PartitionRow, offset: int) -> Iterator[int]:
+        """Yield the base offsets of the segments from the one that holds `offset` to the active one."""
+        bases = self._load_bases()
+        for base_offset in bases[max(0, bisect_right(bases, offset) - 1) :]:
+            if base_offset < row.active_base_offset:
+                yield base_offset
+        yield row.active_base_offset
+
+    def _index_entries(self, row: PartitionRow, base_offset: int, suffix: str, entry_bytes: int) -> memoryview:
+        """Return an index's content, empty when there is none. Raises OSError."""
+        least = 0
+        if base_offset == row.active_base_offset:
+            entries = row.active_index_entries if suffix == INDEX_SUFFIX else row.active_time_index_entries
+            if not entries:
+                return memoryview(b"")
+            least = entries * entry_bytes
+        try:
+            return self._files.index(self.directory, base_offset, suffix, least)
+        except FileNotFoundError:
+            if least:
+                raise
+            return memoryview(b"")
+
+    def _indexed_position(self, row: PartitionRow, base_offset: int, offset: int) -> int:
+        """Return where to start walking a segment to find `offset`."""
+        entries = self._index_entries(row, base_offset, INDEX_SUFFIX, offset_index.ENTRY_BYTES)
+        if base_offset == row.active_base_offset:
+            count = row.active_index_entries
+        else:
+            count = len(entries) // offset_index.ENTRY_BYTES
+        found = offset_index.floor_entry(entries, count, base_offset, offset)
+        return found[1] if found else 0
+
+    def _find(self, row: PartitionRow, file: OpenFile, base_offset: int, size: int, offset: int) -> FileBatch | None:
+        """Return the first batch of a segment that ends at or after `offset`, None when there is none."""
+        for batch in iterate_file_batches(file.fd, self._indexed_position(row, base_offset, offset), size):
+            if batch.last_offset >= offset:
+                return batch
+        return None
+
+
+def out_of_range(row: PartitionRow, offset: int) -> KafkaError:
+    """Return the error for an offset that the log does not hold."""
+    return KafkaError(_OFFSET_OUT_OF_RANGE, f"offset {offset} is not in {row.log_start_offset} to {row.log_end_offset}")
+
+
+def _batch_size(fd: int, position: int) -> int:
+    prefix = os.pread(fd, _PREFIX_BYTES, position)
+    return int.from_bytes(prefix[8:12], "big") + _PREFIX_BYTES
+
+
+def _first_record(fd: int, batch: FileBatch, timestamp_ms: int, start_offset: int) -> TimestampOffset | None:
+    """Return the first record of a batch at or after both a timestamp and an offset."""
+    if batch.magic < 2:
+        # One message, or a compressed set whose own offset and largest timestamp are all that its header tells.
+        return TimestampOffset(batch.max_timestamp, batch.last_offset, -1)
+    if batch.attributes & LOG_APPEND_TIME_FLAG:
+        return TimestampOffset(batch.max_timestamp, max(batch.base_offset, start_offset), batch.leader_epoch)
+    content = os.pread(fd, batch.size_bytes, batch.position)
+    for record in iterate_records(content, read_batch_header(content, 0)):
+        if record.timestamp >= timestamp_ms and record.offset >= start_offset:
+            return TimestampOffset(record.timestamp, record.offset, batch.leader_epoch)
+    return None

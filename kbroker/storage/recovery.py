@@ -1,0 +1,307 @@
+"""
+Opening a partition's directory: finishing what a crash interrupted, and finding out what can be trusted.
+
+After an orderly stop the files are taken as they are. Otherwise every segment from the recovery point on is walked,
+each batch held against its checksum; the log ends after the last whole, valid batch, and what follows is cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import zlib
+from collections.abc import Callable, Iterator
+
+from fastcrc import crc32
+
+from kbroker.errors import KafkaError
+from kbroker.protocol.record_batch import CONTROL_FLAG, TRANSACTIONAL_FLAG, iterate_records, read_batch_header
+from kbroker.storage import offset_index
+from kbroker.storage.file_batches import FileBatch, iterate_file_batches, parse_batch
+from kbroker.storage.leader_epoch_cache import LeaderEpochCache
+from kbroker.storage.log_config import LogConfig
+from kbroker.storage.paths import (
+    CLEANED_SUFFIX,
+    DELETED_SUFFIX,
+    INDEX_SUFFIX,
+    LOG_SUFFIX,
+    SEGMENT_SUFFIXES,
+    SWAP_SUFFIX,
+    parse_segment_name,
+    segment_base_offsets,
+    segment_path,
+)
+from kbroker.storage.producer_state import ProducerState
+from kbroker.storage.segment import MAX_RELATIVE_OFFSET, Segment
+from kbroker.types import Buffer
+
+logger = logging.getLogger(__name__)
+
+_crc32c = crc32.iscsi
+_WINDOW_BYTES = 4 * 1024 * 1024
+_WALK_WINDOW_BYTES = 64 * 1024
+
+Progress = Callable[[], None]
+"""Called every few MiB of work, so that whoever watches this process sees that it lives."""
+
+
+def no_progress() -> None:
+    """Tell nobody."""
+
+
+def finish_interrupted_changes(directory: str) -> None:
+    """
+    Clean up what was under way when the log was last used.
+
+    `.deleted` and `.cleaned` files go: they are past their life, or never began it. A `.swap` segment is complete and
+    takes the place of the segments whose offsets it covers, unless an unfinished split (`.cleaned` at or before it)
+    shows that its siblings are missing. Raises OSError.
+    """
+    names = os.listdir(directory)
+    cleaned = [parse_segment_name(name[: -len(CLEANED_SUFFIX)]) for name in names if name.endswith(CLEANED_SUFFIX)]
+    first_cleaned = min((found[0] for found in cleaned if found), default=None)
+    swaps: list[tuple[int, str]] = []
+    for name in names:
+        path = f"{directory}/{name}"
+        if name.endswith((DELETED_SUFFIX, CLEANED_SUFFIX, ".tmp")):
+            os.unlink(path)
+        elif name.endswith(SWAP_SUFFIX):
+            found = parse_segment_name(name[: -len(SWAP_SUFFIX)])
+            if found is None or (first_cleaned is not None and found[0] >= first_cleaned):
+                os.unlink(path)
+            else:
+                swaps.append((found[0], found[1]))
+    swapped = [base_offset for base_offset, suffix in swaps if suffix == LOG_SUFFIX]
+    for base_offset in swapped:
+        end = _end_offset(segment_path(directory, base_offset, LOG_SUFFIX) + SWAP_SUFFIX, base_offset)
+        for other in segment_base_offsets(directory):
+            if base_offset <= other < max(end, base_offset + 1):
+                for suffix in SEGMENT_SUFFIXES:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(segment_path(directory, other, suffix))
+    for base_offset, suffix in swaps:
+        path = segment_path(directory, base_offset, suffix)
+        os.replace(path + SWAP_SUFFIX, path)
+    kept = set(segment_base_offsets(directory))
+    for name in os.listdir(directory):
+        found = parse_segment_name(name)
+        if found and found[0] not in kept and found[1] in SEGMENT_SUFFIXES:
+            logger.warning("%s/%s: index without its log, removed", directory, name)
+            os.unlink(f"{directory}/{name}")
+
+
+def _end_offset(path: str, base_offset: int) -> int:
+    """Return the offset after the last batch of a segment file."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        end = base_offset
+        for batch in iterate_file_batches(fd, 0, os.fstat(fd).st_size, _WALK_WINDOW_BYTES):
+            end = batch.last_offset + 1
+        return end
+    finally:
+        os.close(fd)
+
+
+def load_segment(directory: str, base_offset: int, now_ms: int, config: LogConfig, *, sealed: bool) -> Segment:
+    """
+    Return a segment as its files describe it; its indexes are rebuilt when they are missing or unsound.
+
+    sealed  whether a later segment exists
+
+    Raises OSError.
+    """
+    segment = Segment(directory, base_offset, now_ms)
+    segment.size_bytes = os.stat(segment.path()).st_size
+    if not segment.load_indexes():
+        if segment.size_bytes:
+            logger.info("%s: indexes missing or unsound, rebuilt", segment.path())
+        file_size = segment.size_bytes
+        batches = iterate_file_batches(segment.log_fd(), 0, file_size, _WALK_WINDOW_BYTES)
+        segment.rebuild(batches, config.index_interval_bytes, with_last_entry=sealed)
+        if sealed:
+            # A sealed segment is trusted here; only recovery cuts logs.
+            segment.size_bytes = file_size
+    return segment
+
+
+def recover_segment(segment: Segment, config: LogConfig, progress: Progress, *, sealed: bool) -> int:
+    """
+    Cut a segment after its last whole, valid batch and rebuild its indexes; return how many bytes were cut.
+
+    Raises OSError.
+    """
+    file_size = os.stat(segment.path()).st_size
+    batches = _valid_batches(segment.log_fd(), segment.base_offset, file_size, progress)
+    segment.rebuild(batches, config.index_interval_bytes, with_last_entry=sealed)
+    if segment.size_bytes < file_size:
+        os.ftruncate(segment.log_fd(), segment.size_bytes)
+    return file_size - segment.size_bytes
+
+
+def _valid_batches(fd: int, base_offset: int, end: int, progress: Progress) -> Iterator[FileBatch]:
+    """Yield the batches of a segment file up to the first that is cut off, damaged or out of order."""
+    position = 0
+    next_offset = base_offset
+    while position < end:
+        progress()
+        window = memoryview(os.pread(fd, _WINDOW_BYTES, position))
+        batch = parse_batch(window, 0, end - position, position)
+        if batch is None:
+            return
+        if batch.size_bytes > len(window):
+            window = memoryview(os.pread(fd, batch.size_bytes, position))
+        start = 0
+        while batch is not None and start + batch.size_bytes <= len(window):
+            if not next_offset <= batch.last_offset <= base_offset + MAX_RELATIVE_OFFSET:
+                return
+            if batch.base_offset < next_offset or not _checksum_holds(
+                window[start : start + batch.size_bytes], batch.magic
+            ):
+                return
+            yield batch
+            next_offset = batch.last_offset + 1
+            start += batch.size_bytes
+            position += batch.size_bytes
+            batch = parse_batch(window, start, end - position, position)
+        if start == 0:
+            return
+
+
+def _checksum_holds(content: memoryview, magic: int) -> bool:
+    """Return whether a batch's checksum is right."""
+    if magic == 2:
+        return int(_crc32c(content[21:])) == int.from_bytes(content[17:21], "big")
+    return zlib.crc32(content[16:]) == int.from_bytes(content[12:16], "big")
+
+
+def marker_coordinator_epoch(content: Buffer) -> int | None:
+    """
+    Return the coordinator epoch of a transaction marker, None when the control batch is another kind.
+
+    content  the whole batch
+    """
+    try:
+        for record in iterate_records(content, read_batch_header(content, 0)):
+            key, value = record.key, record.value
+            if key is None or value is None or len(key) < 4 or len(value) < 6:
+                continue
+            if int.from_bytes(key[2:4], "big") in {0, 1}:
+                return int.from_bytes(value[2:6], "big", signed=True)
+    except KafkaError:
+        return None
+    return None
+
+
+def replay_producers(
+    state: ProducerState, segments: list[Segment], log_end_offset: int, progress: Progress = no_progress
+) -> None:
+    """Bring the producers' state from `map_end_offset` up to the log's end. Raises OSError."""
+    start_offset = state.map_end_offset
+    for number, segment in enumerate(segments):
+        segment_end = segments[number + 1].base_offset if number + 1 < len(segments) else log_end_offset
+        if segment_end <= start_offset:
+            continue
+        fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            progress()
+            seen = 0
+            for batch in iterate_file_batches(
+                fd, indexed_position(segment, start_offset), segment.size_bytes, _WALK_WINDOW_BYTES
+            ):
+                seen += batch.size_bytes
+                if seen > _WINDOW_BYTES:
+                    seen = 0
+                    progress()
+                if batch.producer_id >= 0 and batch.base_offset >= start_offset:
+                    _replay(state, batch, fd)
+        finally:
+            os.close(fd)
+    state.map_end_offset = max(state.map_end_offset, log_end_offset)
+
+
+def _replay(state: ProducerState, batch: FileBatch, fd: int) -> None:
+    if batch.attributes & CONTROL_FLAG:
+        epoch = marker_coordinator_epoch(os.pread(fd, batch.size_bytes, batch.position))
+        if epoch is not None:
+            state.append_marker(batch.producer_id, batch.producer_epoch, epoch, batch.max_timestamp, check=False)
+        return
+    state.append(
+        batch.producer_id,
+        batch.producer_epoch,
+        batch.base_sequence,
+        batch.last_offset - batch.base_offset,
+        batch.base_offset,
+        batch.max_timestamp,
+        transactional=bool(batch.attributes & TRANSACTIONAL_FLAG),
+        check=False,
+    )
+
+
+def indexed_position(segment: Segment, offset: int) -> int:
+    """Return where to start walking a segment to find `offset`. Raises OSError."""
+    try:
+        with open(segment.path(INDEX_SUFFIX), "rb") as file:
+            entries = file.read(segment.index_entries * offset_index.ENTRY_BYTES)
+    except FileNotFoundError:
+        return 0
+    found = offset_index.floor_entry(entries, len(entries) // offset_index.ENTRY_BYTES, segment.base_offset, offset)
+    return found[1] if found else 0
+
+
+def position_of(segment: Segment, offset: int) -> tuple[int, int]:
+    """
+    Return (position of the first batch that ends at or after `offset`, its base offset); (size, -1) when there is none.
+
+    Raises OSError.
+    """
+    fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for batch in iterate_file_batches(fd, indexed_position(segment, offset), segment.size_bytes):
+            if batch.last_offset >= offset:
+                return batch.position, batch.base_offset
+    finally:
+        os.close(fd)
+    return segment.size_bytes, -1
+
+
+def end_of(segment: Segment) -> tuple[int, int]:
+    """Return (offset after the segment's last whole batch, position after it). Raises OSError."""
+    end, position = segment.base_offset, 0
+    fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        start = indexed_position(segment, segment.base_offset + MAX_RELATIVE_OFFSET)
+        for batch in iterate_file_batches(fd, start, segment.size_bytes, _WALK_WINDOW_BYTES):
+            end = batch.last_offset + 1
+            position = batch.position + batch.size_bytes
+    finally:
+        os.close(fd)
+    return end, position
+
+
+def first_timestamp_of(segment: Segment) -> int:
+    """Return the largest timestamp of the segment's first batch, -1 when it has none. Raises OSError."""
+    fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        batch = next(iterate_file_batches(fd, 0, segment.size_bytes, 64), None)
+    finally:
+        os.close(fd)
+    return -1 if batch is None else batch.max_timestamp
+
+
+def recover_leader_epochs(cache: LeaderEpochCache, segments: list[Segment], from_offset: int) -> None:
+    """Note the epochs met in batches at or after `from_offset`. Raises OSError."""
+    found: list[tuple[int, int]] = []
+    latest = cache.latest_epoch
+    for number, segment in enumerate(segments):
+        if number + 1 < len(segments) and segments[number + 1].base_offset <= from_offset:
+            continue
+        fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for batch in iterate_file_batches(fd, 0, segment.size_bytes, _WALK_WINDOW_BYTES):
+                if batch.leader_epoch > latest:
+                    latest = batch.leader_epoch
+                    found.append((latest, batch.base_offset))
+        finally:
+            os.close(fd)
+    cache.assign_all(found)
