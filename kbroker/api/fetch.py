@@ -32,6 +32,7 @@ from kbroker.protocol.messages.fetch import (
 from kbroker.purgatory.delayed_operation import DelayedOperation
 from kbroker.purgatory.purgatory import Purgatory
 from kbroker.shared.partition_table import PartitionRow
+from kbroker.storage.leader_epoch_cache import end_offset_for, read_leader_epochs
 from kbroker.storage.log_reader import FileSlice
 
 VERSIONS = (4, 18)
@@ -207,7 +208,8 @@ class FetchHandler:
             reader = self._readers.reader(topic, state, row)
             diverging = None
             if partition.last_fetched_epoch >= 0:
-                epoch, end_offset = reader.end_offset_for_epoch(row, partition.last_fetched_epoch)
+                epochs = read_leader_epochs(reader.directory) or []
+                epoch, end_offset = end_offset_for(epochs, partition.last_fetched_epoch, row.log_end_offset)
                 if epoch < partition.last_fetched_epoch or end_offset < offset:
                     diverging = EpochEndOffset(epoch=epoch, end_offset=end_offset)
             piece: FileSlice | None = None

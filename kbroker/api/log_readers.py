@@ -55,5 +55,5 @@ class LogReaders:
         known = image.topics_by_id
         for row, (topic_id, reader) in list(self._readers.items()):
             if topic_id not in known:
-                reader.close()
+                self._files.drop(reader.directory)
                 del self._readers[row]

@@ -12,7 +12,7 @@ import socket
 from collections import deque
 
 from kbroker.protocol.schema import Payload
-from kbroker.storage.log_reader import FileSlice
+from kbroker.storage.log_reader import FileSlice, read_bytes
 
 SMALL_SLICE_BYTES = 32 * 1024
 _GATHER_BYTES = 256 * 1024
@@ -71,7 +71,7 @@ class Sender:
                 if length > SMALL_SLICE_BYTES:
                     more = socket.MSG_MORE
                     break
-                gathered.append(part.read())
+                gathered.append(read_bytes(part))
             else:
                 gathered.append(part)  # type: ignore[arg-type]
                 length = len(part)  # type: ignore[arg-type]
