@@ -1,0 +1,325 @@
+"""`kbroker console-consumer`: kafka-console-consumer with its flags: records become lines of standard output."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from kbroker.cli.clients import (
+    REQUEST_TIMEOUT_S,
+    CommandError,
+    choose_bootstrap_server,
+    connection_options,
+    error_text,
+    make_client,
+    read_client_config,
+)
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+_FORMATTERS = ("kafka.tools.DefaultMessageFormatter", "org.apache.kafka.tools.consumer.DefaultMessageFormatter")
+_DESERIALIZERS = (
+    "org.apache.kafka.common.serialization.StringDeserializer",
+    "org.apache.kafka.common.serialization.ByteArrayDeserializer",
+)
+_MAX_BATCH = 500
+_POLL_S = 0.2
+_TIMESTAMP_TYPES = {1: "CreateTime", 2: "LogAppendTime"}
+
+
+@dataclass(frozen=True, slots=True)
+class LineForm:
+    """What of a record is printed, and what stands between; names are those of Kafka's formatter."""
+
+    print_timestamp: bool = False
+    print_partition: bool = False
+    print_offset: bool = False
+    print_headers: bool = False
+    print_key: bool = False
+    print_value: bool = True
+    key_separator: bytes = b"\t"
+    line_separator: bytes = b"\n"
+    headers_separator: bytes = b","
+    null_literal: bytes = b"null"
+    deserializers: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str]) -> LineForm:
+        """Return the form that `--property` pairs describe; raises CommandError for classes that cannot run here."""
+        values: dict[str, Any] = {}
+        for one in fields(cls):
+            text = properties.get(one.name.replace("_", "."))
+            if text is not None:
+                printed = one.name.startswith("print_")
+                values[one.name] = text.strip().lower() == "true" if printed else text.encode()
+        for name, text in properties.items():
+            if name.endswith("deserializer") and text not in _DESERIALIZERS:
+                raise CommandError(f"{name}={text}: deserializers are Java classes; records are printed as text")
+        return cls(**values)
+
+    def line(self, message: Any) -> bytes:
+        """Return the bytes to print for one record of the client library."""
+        columns: list[bytes] = []
+        if self.print_timestamp:
+            kind, timestamp_ms = message.timestamp()
+            name = _TIMESTAMP_TYPES.get(kind)
+            columns.append(f"{name}:{timestamp_ms}".encode() if name else b"NO_TIMESTAMP")
+        if self.print_partition:
+            columns.append(b"Partition:%d" % message.partition())
+        if self.print_offset:
+            columns.append(b"Offset:%d" % message.offset())
+        if self.print_headers:
+            headers = message.headers() or []
+            pairs = [key.encode() + b":" + (self.null_literal if value is None else value) for key, value in headers]
+            columns.append(self.headers_separator.join(pairs) or b"NO_HEADERS")
+        for wanted, content in ((self.print_key, message.key()), (self.print_value, message.value())):
+            if wanted:
+                columns.append(self.null_literal if content is None else content)
+        return self.key_separator.join(columns) + self.line_separator
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """
+    Which records are wanted.
+
+    topic, include  exactly one: a name, or a regular expression (commas mean "or")
+    partition       None: all, shared within the group
+    offset          with a partition: "earliest", "latest" or a number (negative: from the end)
+    """
+
+    topic: str | None
+    include: str | None
+    partition: int | None
+    offset: str | int | None
+    from_beginning: bool
+    group: str | None
+
+
+@click.command()
+@connection_options()
+@click.option("--topic", help="The topic to read.")
+@click.option("--include", "--whitelist", "include", metavar="REGEX", help="Read all topics that match.")
+@click.option("--partition", type=int, help="Read this partition only.")
+@click.option("--offset", help="Where to start: a number, earliest or latest (default); with --partition.")
+@click.option("--from-beginning", is_flag=True, help="Start at the earliest record when the group has no offset.")
+@click.option("--group", help="Consumer group (default: one of its own, whose offsets are not kept).")
+@click.option("--max-messages", type=int, default=-1, help="Stop after so many records.")
+@click.option("--timeout-ms", type=int, default=-1, help="Stop when no record came for so long.")
+@click.option("--skip-message-on-error", is_flag=True, help="Go on after a record that cannot be read.")
+@click.option(
+    "--property",
+    "--formatter-property",
+    "properties",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of the output: print.timestamp, print.partition, print.offset, print.headers, print.key, print.value, "
+    "key.separator, line.separator, headers.separator, null.literal. Repeatable.",
+)
+@click.option("--formatter-config", metavar="FILE", help="The same from a file.")
+@click.option("--formatter", hidden=True)
+@click.option("--key-deserializer", hidden=True)
+@click.option("--value-deserializer", hidden=True)
+@click.option(
+    "--isolation-level",
+    type=click.Choice(["read_uncommitted", "read_committed"]),
+    default="read_uncommitted",
+    show_default=True,
+    help="Whether records of open and aborted transactions are read.",
+)
+@click.option(
+    "--consumer-property",
+    "--command-property",
+    "consumer_properties",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of the consumer. Repeatable.",
+)
+@click.option("--consumer.config", "--command-config", "consumer_config", metavar="FILE", help="The same from a file.")
+@click.option("--new-consumer", is_flag=True, hidden=True)
+@click.option("--enable-systest-events", is_flag=True, hidden=True)
+def command(bootstrap_server: str | None, zookeeper: str | None, **flags: Any) -> None:
+    """Print records as lines, until Ctrl-C, --max-messages or --timeout-ms."""
+    from confluent_kafka import Consumer  # noqa: PLC0415 - see clients
+
+    selection = check_selection(flags)
+    if flags["formatter"] not in (None, *_FORMATTERS):
+        raise CommandError(f"--formatter {flags['formatter']}: formatters are Java classes; use --property instead")
+    properties = read_client_config(flags["formatter_config"], flags["properties"])
+    for name in ("key_deserializer", "value_deserializer"):
+        if flags[name]:
+            properties[name.replace("_", ".")] = flags[name]
+    form = LineForm.from_properties(properties)
+    own = read_client_config(flags["consumer_config"], flags["consumer_properties"], "--consumer-property")
+    settings = consumer_settings(selection, own, flags["isolation_level"])
+    consumer = make_client(Consumer, choose_bootstrap_server(bootstrap_server, zookeeper), settings)
+    sys.exit(
+        print_records(
+            consumer,
+            selection,
+            form,
+            sys.stdout.buffer,
+            max_messages=flags["max_messages"],
+            timeout_ms=flags["timeout_ms"],
+            skip_errors=flags["skip_message_on_error"],
+        )
+    )
+
+
+def check_selection(flags: Mapping[str, Any]) -> Selection:
+    """Return which records the flags select; raises click.UsageError for flags that do not go together."""
+    if (flags["topic"] is None) == (flags["include"] is None):
+        raise click.UsageError("Exactly one of --include/--topic is required.")
+    partition, offset = flags["partition"], flags["offset"]
+    if partition is not None and flags["topic"] is None:
+        raise click.UsageError("The topic is required when partition is specified.")
+    if offset is not None and partition is None:
+        raise click.UsageError("The partition is required when offset is specified.")
+    if offset is not None and flags["from_beginning"]:
+        raise click.UsageError("Options from-beginning and offset cannot be specified together.")
+    if offset is not None and offset.lower() not in {"earliest", "latest"}:
+        try:
+            offset = int(offset)
+        except ValueError:
+            raise click.UsageError(
+                f"The provided offset value '{offset}' is incorrect. Valid values are 'earliest', 'latest', or a "
+                "non-negative long."
+            ) from None
+        if offset < 0:
+            raise click.UsageError(
+                f"The provided offset value '{offset}' is incorrect. Valid values are 'earliest', 'latest', or a "
+                "non-negative long."
+            )
+    elif offset is not None:
+        offset = offset.lower()
+    if flags["group"] is not None and partition is not None:
+        raise click.UsageError("Options group and partition cannot be specified together.")
+    return Selection(flags["topic"], flags["include"], partition, offset, flags["from_beginning"], flags["group"])
+
+
+def consumer_settings(selection: Selection, own: Mapping[str, str], isolation_level: str) -> dict[str, Any]:
+    """Return the client library's settings; `own` are the user's, whose auto.offset.reset may be in old words."""
+    settings: dict[str, Any] = {
+        "client.id": "console-consumer",
+        "isolation.level": isolation_level,
+        "allow.auto.create.topics": "true",
+        "enable.partition.eof": "false",
+        **own,
+    }
+    reset = {"smallest": "earliest", "largest": "latest"}.get(
+        own.get("auto.offset.reset", ""), own.get("auto.offset.reset")
+    )
+    if selection.from_beginning and reset not in (None, "earliest"):
+        raise CommandError(
+            f"Can't simultaneously specify --from-beginning and 'auto.offset.reset={reset}', please remove one option"
+        )
+    settings["auto.offset.reset"] = reset or ("earliest" if selection.from_beginning else "latest")
+    if selection.group is not None:
+        if own.get("group.id", selection.group) != selection.group:
+            raise CommandError(
+                f"The group ids provided in different places (via '--group' and via '--consumer-property' or its file) "
+                f"do not match. Detected group ids: '{selection.group}', '{own['group.id']}'"
+            )
+        settings["group.id"] = selection.group
+    elif "group.id" not in own:
+        # A group of its own: nobody will come back for its offsets.
+        settings["group.id"] = f"console-consumer-{random.randrange(100_000)}"
+        settings.setdefault("enable.auto.commit", "false")
+    return settings
+
+
+def print_records(
+    consumer: Consumer,
+    selection: Selection,
+    form: LineForm,
+    output: IO[bytes],
+    *,
+    max_messages: int,
+    timeout_ms: int,
+    skip_errors: bool,
+) -> int:
+    """
+    Print records until told to stop; return the exit code.
+
+    max_messages  below 0: no limit
+    timeout_ms    below 0: wait for ever
+    skip_errors   go on after a record that cannot be read
+
+    Says at the end, on standard error, how many records were read, as Kafka's tool does.
+    """
+    stopped = False
+
+    def stop(*_: Any) -> None:
+        nonlocal stopped
+        stopped = True
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    count = 0
+    failed = False
+    try:
+        _start(consumer, selection)
+        last_s = time.monotonic()
+        while not stopped and not 0 <= max_messages <= count:
+            batch = consumer.consume(_MAX_BATCH if max_messages < 0 else min(_MAX_BATCH, max_messages - count), _POLL_S)
+            for message in batch:
+                error = message.error()
+                if error is None:
+                    output.write(form.line(message))
+                    count += 1
+                elif not error.retriable() or error.fatal():
+                    click.echo(f"kbroker: {error.str()}", err=True)
+                    if not skip_errors:
+                        failed = stopped = True
+            if batch:
+                output.flush()
+                last_s = time.monotonic()
+            elif 0 <= timeout_ms < (time.monotonic() - last_s) * 1000:
+                stopped = True
+    except BrokenPipeError:
+        # The reader of our output has enough; Python would complain about the same at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except CommandError as problem:
+        click.echo(f"kbroker: {problem}", err=True)
+        failed = True
+    finally:
+        consumer.close()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    click.echo(f"Processed a total of {count} messages", err=True)
+    return 1 if failed else 0
+
+
+def _start(consumer: Consumer, selection: Selection) -> None:
+    """Subscribe, or take one partition."""
+    from confluent_kafka import (  # noqa: PLC0415 - see clients
+        OFFSET_BEGINNING,
+        OFFSET_END,
+        KafkaException,
+        TopicPartition,
+    )
+
+    if selection.partition is None:
+        pattern = None if selection.include is None else selection.include.strip().replace(",", "|")
+        consumer.subscribe([selection.topic or f"^(?:{pattern})$"])
+        return
+    topic = selection.topic or ""
+    try:
+        known = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise CommandError(error_text(error)) from None
+    if selection.partition not in known.partitions:
+        raise CommandError(f"topic {topic} has no partition {selection.partition}")
+    offset = selection.offset
+    if offset is None:
+        offset = "earliest" if selection.from_beginning else "latest"
+    place = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}[offset] if isinstance(offset, str) else offset
+    consumer.assign([TopicPartition(topic, selection.partition, place)])

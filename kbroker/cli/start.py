@@ -1,0 +1,45 @@
+"""`kbroker start`: read the configuration, set up the log, run the broker."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from kbroker.config.broker_config import BrokerConfig, load_config
+from kbroker.logging_setup import LEVELS, set_up_logging
+
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("properties", required=False, metavar="[server.properties]")
+@click.option(
+    "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key; wins over the file. Repeatable."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    metavar="LEVEL",
+    help="DEBUG, INFO (default), WARN or ERROR; also by KBROKER_LOG_LEVEL.",
+)
+def command(properties: str | None, overrides: tuple[str, ...], log_level: str | None) -> None:
+    """
+    Start a broker in the foreground.
+
+    Without a file it listens on localhost:9092 and keeps its data in ${XDG_DATA_HOME:-~/.local/share}/kbroker.
+    SIGTERM, SIGINT or `kbroker stop` stop it in order.
+    """
+    config = load_config(properties, overrides)
+    set_up_logging(log_level)
+    for warning in config.warnings:
+        _log.warning("%s", warning)
+    sys.exit(run(config))
+
+
+def run(config: BrokerConfig) -> int:
+    """Run a broker until it stops; return the exit code."""
+    from kbroker.cli.broker_process import run_broker  # noqa: PLC0415 - a bad configuration is told before all layers load
+
+    return run_broker(config)
