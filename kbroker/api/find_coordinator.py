@@ -34,8 +34,8 @@ class FindCoordinatorHandler:
 
         COORDINATOR_NOT_AVAILABLE, upon which clients ask again, while __consumer_offsets is not there. Share groups and
         unknown kinds get INVALID_REQUEST. Transactional ids get what ends a producer at once, with the reason in the
-        message, instead of keeping it asking until its time is up: UNSUPPORTED_VERSION; in versions before 4 (librdkafka)
-        TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the only code that librdkafka does not retry there.
+        message, instead of keeping it asking until its time is up: UNSUPPORTED_VERSION; in versions before 4, which
+        librdkafka speaks, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the only code that it does not retry there.
         """
         request = context.decode(FindCoordinatorRequest)
         keys = request.coordinator_keys if context.api_version >= _BATCHED_SINCE else [request.key]
