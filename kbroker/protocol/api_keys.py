@@ -104,6 +104,11 @@ class ApiKey(IntEnum):
     WRITE_SHARE_GROUP_STATE = 85
     DELETE_SHARE_GROUP_STATE = 86
     READ_SHARE_GROUP_STATE_SUMMARY = 87
+    STREAMS_GROUP_HEARTBEAT = 88
+    STREAMS_GROUP_DESCRIBE = 89
+    DESCRIBE_SHARE_GROUP_OFFSETS = 90
+    ALTER_SHARE_GROUP_OFFSETS = 91
+    DELETE_SHARE_GROUP_OFFSETS = 92
 
 
 class ApiVersionRange(NamedTuple):
@@ -168,7 +173,7 @@ API_VERSIONS: Final[dict[int, ApiVersionRange]] = {
     ApiKey.ALTER_CLIENT_QUOTAS: ApiVersionRange(0, 1, 1),
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: ApiVersionRange(0, 0, 0),
     ApiKey.ALTER_USER_SCRAM_CREDENTIALS: ApiVersionRange(0, 0, 0),
-    ApiKey.VOTE: ApiVersionRange(0, 1, 0),
+    ApiKey.VOTE: ApiVersionRange(0, 2, 0),
     ApiKey.BEGIN_QUORUM_EPOCH: ApiVersionRange(0, 1, 1),
     ApiKey.END_QUORUM_EPOCH: ApiVersionRange(0, 1, 1),
     ApiKey.DESCRIBE_QUORUM: ApiVersionRange(0, 2, 0),
@@ -179,30 +184,35 @@ API_VERSIONS: Final[dict[int, ApiVersionRange]] = {
     ApiKey.DESCRIBE_CLUSTER: ApiVersionRange(0, 2, 0),
     ApiKey.DESCRIBE_PRODUCERS: ApiVersionRange(0, 0, 0),
     ApiKey.BROKER_REGISTRATION: ApiVersionRange(0, 4, 0),
-    ApiKey.BROKER_HEARTBEAT: ApiVersionRange(0, 1, 0),
+    ApiKey.BROKER_HEARTBEAT: ApiVersionRange(0, 2, 0),
     ApiKey.UNREGISTER_BROKER: ApiVersionRange(0, 0, 0),
     ApiKey.DESCRIBE_TRANSACTIONS: ApiVersionRange(0, 0, 0),
     ApiKey.LIST_TRANSACTIONS: ApiVersionRange(0, 2, 0),
     ApiKey.ALLOCATE_PRODUCER_IDS: ApiVersionRange(0, 0, 0),
     ApiKey.CONSUMER_GROUP_HEARTBEAT: ApiVersionRange(0, 1, 0),
-    ApiKey.CONSUMER_GROUP_DESCRIBE: ApiVersionRange(0, 0, 0),
+    ApiKey.CONSUMER_GROUP_DESCRIBE: ApiVersionRange(0, 1, 0),
     ApiKey.CONTROLLER_REGISTRATION: ApiVersionRange(0, 0, 0),
     ApiKey.GET_TELEMETRY_SUBSCRIPTIONS: ApiVersionRange(0, 0, 0),
     ApiKey.PUSH_TELEMETRY: ApiVersionRange(0, 0, 0),
     ApiKey.ASSIGN_REPLICAS_TO_DIRS: ApiVersionRange(0, 0, 0),
     ApiKey.LIST_CONFIG_RESOURCES: ApiVersionRange(0, 1, 0),
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: ApiVersionRange(0, 0, 0),
-    ApiKey.SHARE_GROUP_HEARTBEAT: ApiVersionRange(0, 0, 0),
-    ApiKey.SHARE_GROUP_DESCRIBE: ApiVersionRange(0, 0, 0),
-    ApiKey.SHARE_FETCH: ApiVersionRange(0, 0, 0),
-    ApiKey.SHARE_ACKNOWLEDGE: ApiVersionRange(0, 0, 0),
-    ApiKey.ADD_RAFT_VOTER: ApiVersionRange(0, 0, 0),
+    ApiKey.SHARE_GROUP_HEARTBEAT: ApiVersionRange(1, 1, 0),
+    ApiKey.SHARE_GROUP_DESCRIBE: ApiVersionRange(1, 1, 0),
+    ApiKey.SHARE_FETCH: ApiVersionRange(1, 2, 0),
+    ApiKey.SHARE_ACKNOWLEDGE: ApiVersionRange(1, 2, 0),
+    ApiKey.ADD_RAFT_VOTER: ApiVersionRange(0, 1, 0),
     ApiKey.REMOVE_RAFT_VOTER: ApiVersionRange(0, 0, 0),
     ApiKey.UPDATE_RAFT_VOTER: ApiVersionRange(0, 0, 0),
     ApiKey.INITIALIZE_SHARE_GROUP_STATE: ApiVersionRange(0, 0, 0),
     ApiKey.READ_SHARE_GROUP_STATE: ApiVersionRange(0, 0, 0),
-    ApiKey.WRITE_SHARE_GROUP_STATE: ApiVersionRange(0, 0, 0),
+    ApiKey.WRITE_SHARE_GROUP_STATE: ApiVersionRange(0, 1, 0),
     ApiKey.DELETE_SHARE_GROUP_STATE: ApiVersionRange(0, 0, 0),
-    ApiKey.READ_SHARE_GROUP_STATE_SUMMARY: ApiVersionRange(0, 0, 0),
+    ApiKey.READ_SHARE_GROUP_STATE_SUMMARY: ApiVersionRange(0, 1, 0),
+    ApiKey.STREAMS_GROUP_HEARTBEAT: ApiVersionRange(0, 0, 0),
+    ApiKey.STREAMS_GROUP_DESCRIBE: ApiVersionRange(0, 0, 0),
+    ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS: ApiVersionRange(0, 1, 0),
+    ApiKey.ALTER_SHARE_GROUP_OFFSETS: ApiVersionRange(0, 0, 0),
+    ApiKey.DELETE_SHARE_GROUP_OFFSETS: ApiVersionRange(0, 0, 0),
 }
 """By API key."""

@@ -327,7 +327,7 @@ _MESSAGES: Final = {
     ErrorCode.DUPLICATE_VOTER: "The voter is in the quorum already.",
     ErrorCode.VOTER_NOT_FOUND: "The quorum has no such voter.",
     ErrorCode.INVALID_REGULAR_EXPRESSION: "The regular expression cannot be used.",
-    ErrorCode.REBOOTSTRAP_REQUIRED: "The client knows too little of the cluster; it must begin at its bootstrap servers.",
+    ErrorCode.REBOOTSTRAP_REQUIRED: "The client must find the cluster anew from its bootstrap servers.",
     ErrorCode.STREAMS_INVALID_TOPOLOGY: "The topology of the streams group cannot be used.",
     ErrorCode.STREAMS_INVALID_TOPOLOGY_EPOCH: "The topology epoch of the streams member cannot be used.",
     ErrorCode.STREAMS_TOPOLOGY_FENCED: "The streams member has an outdated topology epoch.",

@@ -6,7 +6,7 @@ from kbroker.protocol.schema import Message, array, boolean, int16, int32, int64
 from kbroker.types import Uuid
 
 
-class BrokerHeartbeatRequest(Message, api_key=63, versions=(0, 1), flexible=0):
+class BrokerHeartbeatRequest(Message, api_key=63, versions=(0, 2), flexible=0):
     """What a client asks with BrokerHeartbeat."""
 
     broker_id: int = int32()
@@ -15,9 +15,10 @@ class BrokerHeartbeatRequest(Message, api_key=63, versions=(0, 1), flexible=0):
     want_fence: bool = boolean()
     want_shut_down: bool = boolean()
     offline_log_dirs: list[Uuid] = array(uuid(), since=1, tag=0)
+    cordoned_log_dirs: list[Uuid] | None = array(uuid(), since=2, nullable_since=2, tag=1, default=None)
 
 
-class BrokerHeartbeatResponse(Message, api_key=63, versions=(0, 1), flexible=0):
+class BrokerHeartbeatResponse(Message, api_key=63, versions=(0, 2), flexible=0):
     """What the broker answers to BrokerHeartbeat."""
 
     throttle_time_ms: int = int32()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kbroker.protocol.schema import Message, array, boolean, int16, int32, string, struct, uuid
+from kbroker.protocol.schema import Message, array, boolean, int8, int16, int32, string, struct, uuid
 from kbroker.types import Uuid
 
 
-class ConsumerGroupDescribeRequest(Message, api_key=69, versions=(0, 0), flexible=0):
+class ConsumerGroupDescribeRequest(Message, api_key=69, versions=(0, 1), flexible=0):
     """What a client asks with ConsumerGroupDescribe."""
 
     group_ids: list[str] = array(string())
@@ -40,6 +40,7 @@ class Member(Message):
     subscribed_topic_regex: str | None = string(nullable_since=0, default=None)
     assignment: Assignment = struct(Assignment)
     target_assignment: Assignment = struct(Assignment)
+    member_type: int = int8(since=1, default=-1)
 
 
 class DescribedGroup(Message):
@@ -56,7 +57,7 @@ class DescribedGroup(Message):
     authorized_operations: int = int32(default=-2147483648)
 
 
-class ConsumerGroupDescribeResponse(Message, api_key=69, versions=(0, 0), flexible=0):
+class ConsumerGroupDescribeResponse(Message, api_key=69, versions=(0, 1), flexible=0):
     """What the broker answers to ConsumerGroupDescribe."""
 
     throttle_time_ms: int = int32()

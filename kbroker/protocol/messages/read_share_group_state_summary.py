@@ -20,7 +20,7 @@ class ReadStateSummaryData(Message):
     partitions: list[PartitionData] = array(PartitionData)
 
 
-class ReadShareGroupStateSummaryRequest(Message, api_key=87, versions=(0, 0), flexible=0):
+class ReadShareGroupStateSummaryRequest(Message, api_key=87, versions=(0, 1), flexible=0):
     """What a client asks with ReadShareGroupStateSummary."""
 
     group_id: str = string()
@@ -34,7 +34,9 @@ class PartitionResult(Message):
     error_code: int = int16()
     error_message: str | None = string(nullable_since=0, default=None)
     state_epoch: int = int32()
+    leader_epoch: int = int32()
     start_offset: int = int64()
+    delivery_complete_count: int = int32(since=1, default=-1)
 
 
 class ReadStateSummaryResult(Message):
@@ -44,7 +46,7 @@ class ReadStateSummaryResult(Message):
     partitions: list[PartitionResult] = array(PartitionResult)
 
 
-class ReadShareGroupStateSummaryResponse(Message, api_key=87, versions=(0, 0), flexible=0):
+class ReadShareGroupStateSummaryResponse(Message, api_key=87, versions=(0, 1), flexible=0):
     """What the broker answers to ReadShareGroupStateSummary."""
 
     results: list[ReadStateSummaryResult] = array(ReadStateSummaryResult)

@@ -101,6 +101,11 @@ _NAMES: Final[dict[int, str]] = {
     ApiKey.WRITE_SHARE_GROUP_STATE: "WriteShareGroupState",
     ApiKey.DELETE_SHARE_GROUP_STATE: "DeleteShareGroupState",
     ApiKey.READ_SHARE_GROUP_STATE_SUMMARY: "ReadShareGroupStateSummary",
+    ApiKey.STREAMS_GROUP_HEARTBEAT: "StreamsGroupHeartbeat",
+    ApiKey.STREAMS_GROUP_DESCRIBE: "StreamsGroupDescribe",
+    ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS: "DescribeShareGroupOffsets",
+    ApiKey.ALTER_SHARE_GROUP_OFFSETS: "AlterShareGroupOffsets",
+    ApiKey.DELETE_SHARE_GROUP_OFFSETS: "DeleteShareGroupOffsets",
 }
 _CLASSES: Final[dict[str, type[Message]]] = {}
 

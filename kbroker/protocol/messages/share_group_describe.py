@@ -6,55 +6,55 @@ from kbroker.protocol.schema import Message, array, boolean, int16, int32, strin
 from kbroker.types import Uuid
 
 
-class ShareGroupDescribeRequest(Message, api_key=77, versions=(0, 0), flexible=0):
+class ShareGroupDescribeRequest(Message, api_key=77, versions=(1, 1), flexible=0):
     """What a client asks with ShareGroupDescribe."""
 
-    group_ids: list[str] = array(string())
-    include_authorized_operations: bool = boolean()
+    group_ids: list[str] = array(string(), since=1)
+    include_authorized_operations: bool = boolean(since=1)
 
 
 class TopicPartitions(Message):
     """One entry of `topic_partitions` in ShareGroupDescribeResponse."""
 
-    topic_id: Uuid = uuid()
-    topic_name: str = string()
-    partitions: list[int] = array(int32())
+    topic_id: Uuid = uuid(since=1)
+    topic_name: str = string(since=1)
+    partitions: list[int] = array(int32(), since=1)
 
 
 class Assignment(Message):
     """The `assignment` of ShareGroupDescribeResponse."""
 
-    topic_partitions: list[TopicPartitions] = array(TopicPartitions)
+    topic_partitions: list[TopicPartitions] = array(TopicPartitions, since=1)
 
 
 class Member(Message):
     """One entry of `members` in ShareGroupDescribeResponse."""
 
-    member_id: str = string()
-    rack_id: str | None = string(nullable_since=0, default=None)
-    member_epoch: int = int32()
-    client_id: str = string()
-    client_host: str = string()
-    subscribed_topic_names: list[str] = array(string())
-    assignment: Assignment = struct(Assignment)
+    member_id: str = string(since=1)
+    rack_id: str | None = string(since=1, nullable_since=1, default=None)
+    member_epoch: int = int32(since=1)
+    client_id: str = string(since=1)
+    client_host: str = string(since=1)
+    subscribed_topic_names: list[str] = array(string(), since=1)
+    assignment: Assignment = struct(Assignment, since=1)
 
 
 class DescribedGroup(Message):
     """One entry of `groups` in ShareGroupDescribeResponse."""
 
-    error_code: int = int16()
-    error_message: str | None = string(nullable_since=0, default=None)
-    group_id: str = string()
-    group_state: str = string()
-    group_epoch: int = int32()
-    assignment_epoch: int = int32()
-    assignor_name: str = string()
-    members: list[Member] = array(Member)
-    authorized_operations: int = int32(default=-2147483648)
+    error_code: int = int16(since=1)
+    error_message: str | None = string(since=1, nullable_since=1, default=None)
+    group_id: str = string(since=1)
+    group_state: str = string(since=1)
+    group_epoch: int = int32(since=1)
+    assignment_epoch: int = int32(since=1)
+    assignor_name: str = string(since=1)
+    members: list[Member] = array(Member, since=1)
+    authorized_operations: int = int32(since=1, default=-2147483648)
 
 
-class ShareGroupDescribeResponse(Message, api_key=77, versions=(0, 0), flexible=0):
+class ShareGroupDescribeResponse(Message, api_key=77, versions=(1, 1), flexible=0):
     """What the broker answers to ShareGroupDescribe."""
 
-    throttle_time_ms: int = int32()
-    groups: list[DescribedGroup] = array(DescribedGroup)
+    throttle_time_ms: int = int32(since=1)
+    groups: list[DescribedGroup] = array(DescribedGroup, since=1)

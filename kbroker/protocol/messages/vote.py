@@ -10,12 +10,13 @@ class RequestPartitionData(Message):
     """One entry of `partitions` in VoteRequest."""
 
     partition_index: int = int32()
-    candidate_epoch: int = int32()
-    candidate_id: int = int32()
-    candidate_directory_id: Uuid = uuid(since=1)
+    replica_epoch: int = int32()
+    replica_id: int = int32()
+    replica_directory_id: Uuid = uuid(since=1)
     voter_directory_id: Uuid = uuid(since=1)
     last_offset_epoch: int = int32()
     last_offset: int = int64()
+    pre_vote: bool = boolean(since=2)
 
 
 class RequestTopicData(Message):
@@ -25,7 +26,7 @@ class RequestTopicData(Message):
     partitions: list[RequestPartitionData] = array(RequestPartitionData)
 
 
-class VoteRequest(Message, api_key=52, versions=(0, 1), flexible=0):
+class VoteRequest(Message, api_key=52, versions=(0, 2), flexible=0):
     """What a client asks with Vote."""
 
     cluster_id: str | None = string(nullable_since=0, default=None)
@@ -58,7 +59,7 @@ class NodeEndpoint(Message):
     port: int = uint16(since=1)
 
 
-class VoteResponse(Message, api_key=52, versions=(0, 1), flexible=0):
+class VoteResponse(Message, api_key=52, versions=(0, 2), flexible=0):
     """What the broker answers to Vote."""
 
     error_code: int = int16()

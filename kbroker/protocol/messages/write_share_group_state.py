@@ -22,6 +22,7 @@ class PartitionData(Message):
     state_epoch: int = int32()
     leader_epoch: int = int32()
     start_offset: int = int64()
+    delivery_complete_count: int = int32(since=1, default=-1)
     state_batches: list[StateBatch] = array(StateBatch)
 
 
@@ -32,7 +33,7 @@ class WriteStateData(Message):
     partitions: list[PartitionData] = array(PartitionData)
 
 
-class WriteShareGroupStateRequest(Message, api_key=85, versions=(0, 0), flexible=0):
+class WriteShareGroupStateRequest(Message, api_key=85, versions=(0, 1), flexible=0):
     """What a client asks with WriteShareGroupState."""
 
     group_id: str = string()
@@ -54,7 +55,7 @@ class WriteStateResult(Message):
     partitions: list[PartitionResult] = array(PartitionResult)
 
 
-class WriteShareGroupStateResponse(Message, api_key=85, versions=(0, 0), flexible=0):
+class WriteShareGroupStateResponse(Message, api_key=85, versions=(0, 1), flexible=0):
     """What the broker answers to WriteShareGroupState."""
 
     results: list[WriteStateResult] = array(WriteStateResult)
