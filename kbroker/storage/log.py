@@ -176,6 +176,7 @@ class Log:
         "_segment_bytes",
         "_segment_ms",
         "_segments",
+        "_snapshot_offset",
         "_staged",
         "_staged_epochs",
         "_staged_index",
@@ -242,6 +243,7 @@ class Log:
         self._truncations = 0
         self._names_version = 1
         self._names_flushed = 0
+        self._snapshot_offset = 0
         self._failed_staging: KafkaError | LogDirFailed | None = None
         self._next_offset = self._next_position = self._next_since_index = 0
         self._next_max_timestamp = self._next_max_timestamp_offset = self._staged_last_indexed_timestamp = -1
@@ -305,12 +307,9 @@ class Log:
     ) -> None:
         directory, now_ms = self.directory, self.clock.wall_ms()
         os.makedirs(directory, exist_ok=True)
-        recorded = read_partition_metadata(directory)
-        if topic_id is not None and recorded is not None and topic_id not in {recorded, ZERO_UUID}:
-            raise KafkaError(_INCONSISTENT_TOPIC_ID, f"{directory} holds another topic of that name")
-        self.topic_id = recorded or topic_id or ZERO_UUID
-        if recorded is None and self.topic_id != ZERO_UUID:
-            write_partition_metadata(directory, self.topic_id)
+        self.topic_id = read_partition_metadata(directory) or ZERO_UUID
+        if topic_id is not None:
+            self.adopt_topic_id(topic_id)
 
         recovery.finish_interrupted_changes(directory)
         bases = segment_base_offsets(directory)
@@ -354,6 +353,8 @@ class Log:
         self._measure()
         self._load_epochs(recovery_point if not clean_shutdown else end)
         self._load_producers(clean_shutdown, progress)
+        if clean_shutdown and bases:
+            self._names_flushed = self._names_version
 
     def _load_epochs(self, from_offset: int) -> None:
         self.epochs.load()
@@ -370,9 +371,36 @@ class Log:
         found = load_newest_snapshot(self.directory, self.producers, self.log_start_offset, self.log_end_offset)
         if found or not clean_shutdown:
             recovery.replay_producers(self.producers, self._segments, self.log_end_offset, progress)
+        self._snapshot_offset = self._remove_stray_snapshots()
         # Without any snapshot an orderly closed log comes from a broker that knew no idempotent producers.
         self.producers.map_end_offset = self.log_end_offset
         self.producers.expire(self.clock.wall_ms(), self.config.producer_id_expiration_ms)
+
+    def adopt_topic_id(self, topic_id: Uuid) -> None:
+        """
+        Record the topic id the cluster knows, when the directory has none yet.
+
+        Raises KafkaError(INCONSISTENT_TOPIC_ID) when the directory holds another topic of the same name.
+        """
+        if topic_id in {self.topic_id, ZERO_UUID}:
+            return
+        if self.topic_id != ZERO_UUID:
+            raise KafkaError(_INCONSISTENT_TOPIC_ID, f"{self.directory} holds another topic of that name")
+        try:
+            write_partition_metadata(self.directory, topic_id)
+        except OSError as error:
+            raise self._storage_error(error) from error
+        self.topic_id = topic_id
+        self._names_version += 1
+
+    def _remove_stray_snapshots(self) -> int:
+        """Keep the newest snapshot and those with which a segment begins; return the newest's offset, 0 without any."""
+        offsets = snapshot_offsets(self.directory)
+        kept = {*self.segment_base_offsets, *offsets[-1:]}
+        for offset in offsets:
+            if offset not in kept:
+                os.unlink(segment_path(self.directory, offset, SNAPSHOT_SUFFIX))
+        return offsets[-1] if offsets else 0
 
     def close(self, *, clean: bool = True) -> None:
         """
@@ -384,7 +412,8 @@ class Log:
             if clean and self.state == _ONLINE:
                 self.write_staged()
                 self._active.seal()
-                self._write_snapshot(self.log_end_offset)
+                if self._snapshot_offset != self.log_end_offset:
+                    self._write_snapshot(self.log_end_offset)
                 self.flush()
         except OSError as error:
             raise self._storage_error(error) from error
@@ -791,6 +820,7 @@ class Log:
         path = segment_path(self.directory, offset, SNAPSHOT_SUFFIX)
         replace_file(path, encode_snapshot(self.producers), durable=False)
         self._names_version += 1
+        self._snapshot_offset = offset
 
     def _remember_deleted(self, paths: list[str]) -> None:
         due_ms = self.clock.wall_ms() + self.config.file_delete_delay_ms
@@ -803,6 +833,11 @@ class Log:
         """How many offsets are not yet known to be on the disk."""
         return self.log_end_offset - self.recovery_point
 
+    @property
+    def rolled_unflushed(self) -> bool:
+        """Whether a sealed segment is not yet known to be on the disk."""
+        return self.recovery_point < self._active.base_offset
+
     def flush_due(self, now_ms: int) -> bool:
         """Return whether flush.messages or flush.ms ask for a flush."""
         unflushed = self.log_end_offset - self.recovery_point
@@ -810,18 +845,23 @@ class Log:
             unflushed >= self.config.flush_messages or now_ms - self.last_flush_ms >= self.config.flush_ms
         )
 
-    def flush_plan(self) -> FlushPlan:
-        """Return what must be synced to make the log durable up to its present end; tell flushed() when it has run."""
-        bases = self.segment_base_offsets
-        first = max(0, bisect_right(bases, self.recovery_point) - 1)
+    def flush_plan(self, *, sealed_only: bool = False) -> FlushPlan:
+        """
+        Return what must be synced to make the log durable up to its present end; tell flushed() when it has run.
+
+        sealed_only  only up to the active segment, as after a roll
+        """
+        end_offset = self._active.base_offset if sealed_only else self.log_end_offset
         paths: list[str] = []
-        if self.log_end_offset > self.recovery_point or self._names_version != self._names_flushed:
-            for segment in self._segments[first:]:
+        if end_offset > self.recovery_point or self._names_version != self._names_flushed:
+            first = max(0, bisect_right(self.segment_base_offsets, self.recovery_point) - 1)
+            last = len(self._segments) - 1 if sealed_only else len(self._segments)
+            for segment in self._segments[first:last]:
                 paths += [segment.path(suffix) for suffix in (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX)]
                 paths.append(segment.path(SNAPSHOT_SUFFIX))
-            paths.append(segment_path(self.directory, self.log_end_offset, SNAPSHOT_SUFFIX))
+            paths.append(segment_path(self.directory, end_offset, SNAPSHOT_SUFFIX))
             paths += [f"{self.directory}/{LEADER_EPOCH_CHECKPOINT}", f"{self.directory}/{PARTITION_METADATA}"]
-        return FlushPlan(self.directory, paths, self.log_end_offset, self._names_version, self._truncations)
+        return FlushPlan(self.directory, paths, end_offset, self._names_version, self._truncations)
 
     def flushed(self, plan: FlushPlan) -> None:
         """Take note that `plan` has run: the recovery point moves up to its offset."""

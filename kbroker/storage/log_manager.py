@@ -1,0 +1,443 @@
+"""
+The logs of one IO worker, over all log directories.
+
+Several IO workers share each directory without locks: a partition belongs to one of them, and so do its files; of the
+files that all partitions share, the checkpoints, each worker writes its own part (see checkpoints).
+
+A directory whose disk fails goes offline alone: its logs answer KAFKA_STORAGE_ERROR, those of the others go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kbroker.errors import KafkaError, LogDirFailed, StartupError
+from kbroker.shared.partition_table import PartitionRowState
+from kbroker.storage.checkpoints import (
+    LOG_START_CHECKPOINT,
+    RECOVERY_POINT_CHECKPOINT,
+    REPLICATION_CHECKPOINT,
+    part_path,
+    read_merged_checkpoint,
+    write_offset_checkpoint,
+)
+from kbroker.storage.log import FlushPlan, Log, PendingDelete
+from kbroker.storage.paths import parse_deleted_directory, parse_partition_directory, partition_directories
+from kbroker.storage.recovery import Progress, no_progress
+from kbroker.types import TopicPartition, Uuid
+
+if TYPE_CHECKING:
+    from kbroker.clock import Clock
+    from kbroker.storage.log_config import LogConfig
+
+logger = logging.getLogger(__name__)
+
+_KAFKA_STORAGE_ERROR = 56
+_CHECKPOINTS = (RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT)
+
+Done = Callable[[OSError | None], None]
+Background = Callable[[Callable[[], None], Done], None]
+"""Run a job somewhere, then, on the owner's thread, tell `done` how it went. Jobs run in the order given."""
+
+
+def run_now(job: Callable[[], None], done: Done) -> None:
+    """Run a job here and now: a Background for tests and for shutting down."""
+    try:
+        job()
+    except OSError as error:
+        done(error)
+    else:
+        done(None)
+
+
+@dataclass(frozen=True, slots=True)
+class LogManagerConfig:
+    """How often things are looked at, in milliseconds; Kafka's keys and defaults."""
+
+    retention_check_interval_ms: int = 5 * 60 * 1000
+    """log.retention.check.interval.ms"""
+    flush_scheduler_interval_ms: int = 1000
+    """log.flush.scheduler.interval.ms (Kafka's default, never, means: as often as flush.ms needs)"""
+    flush_offset_checkpoint_interval_ms: int = 60_000
+    """log.flush.offset.checkpoint.interval.ms"""
+    flush_start_offset_checkpoint_interval_ms: int = 60_000
+    """log.flush.start.offset.checkpoint.interval.ms"""
+    high_watermark_checkpoint_interval_ms: int = 5000
+    """replica.high.watermark.checkpoint.interval.ms"""
+    producer_id_expiration_check_interval_ms: int = 600_000
+    """producer.id.expiration.check.interval.ms"""
+
+
+class LogManager:
+    """
+    Opens, creates, deletes and looks after the logs of one IO worker.
+
+    log_dirs    the log directories, in the order of log.dirs; they exist
+    config_for  the configuration of a topic's logs
+    worker      number of the IO worker, for its parts of the checkpoints
+    intervals   how often tick looks at what
+    background  where syncing and unlinking happen
+    replicated  whether high watermarks are moved by others, see Log
+    """
+
+    __slots__ = (
+        "_background",
+        "_checkpointed",
+        "_clock",
+        "_config_for",
+        "_due",
+        "_flushing",
+        "_intervals",
+        "_known",
+        "_log_dirs",
+        "_online",
+        "_pending_deletes",
+        "_replicated",
+        "_worker",
+        "logs",
+    )
+
+    def __init__(
+        self,
+        log_dirs: Sequence[str],
+        config_for: Callable[[str], LogConfig],
+        clock: Clock,
+        *,
+        worker: int = 0,
+        intervals: LogManagerConfig | None = None,
+        background: Background = run_now,
+        replicated: bool = False,
+    ) -> None:
+        self._log_dirs = [os.path.abspath(log_dir) for log_dir in log_dirs]
+        self._config_for = config_for
+        self._clock = clock
+        self._worker = worker
+        self._intervals = intervals or LogManagerConfig()
+        self._background = background
+        self._replicated = replicated
+        self._online = [True] * len(self._log_dirs)
+        self._checkpointed: list[dict[str, dict[TopicPartition, int]]] = [{} for _ in self._log_dirs]
+        """Per directory and checkpoint: what this worker last wrote into its part."""
+        self._known: list[set[TopicPartition]] = [set() for _ in self._log_dirs]
+        """Per directory: partitions with entries, perhaps out of date, in the checkpoints found at the start."""
+        self._pending_deletes: list[PendingDelete] = []
+        self._flushing: set[TopicPartition] = set()
+        now_ms = clock.wall_ms()
+        self._due = {name: now_ms + interval for name, interval in self._schedule().items()}
+        self.logs: dict[TopicPartition, Log] = {}
+
+    def _schedule(self) -> dict[str, int]:
+        intervals = self._intervals
+        return {
+            "retention": intervals.retention_check_interval_ms,
+            "flush": intervals.flush_scheduler_interval_ms,
+            "producers": intervals.producer_id_expiration_check_interval_ms,
+            RECOVERY_POINT_CHECKPOINT: intervals.flush_offset_checkpoint_interval_ms,
+            LOG_START_CHECKPOINT: intervals.flush_start_offset_checkpoint_interval_ms,
+            REPLICATION_CHECKPOINT: intervals.high_watermark_checkpoint_interval_ms,
+        }
+
+    # -------------------------------------------------------------------------------------- opening, creating, deleting
+
+    def open_all(
+        self, owns: Callable[[TopicPartition], bool], was_clean: Sequence[bool], progress: Progress = no_progress
+    ) -> None:
+        """
+        Open the logs found on disk that belong to this worker.
+
+        owns       whether a partition is this worker's
+        was_clean  per log directory, what begin_run said; all False when the worker was reborn within a run
+        progress   called every few MiB of recovery, and once per log
+
+        A directory that cannot be read goes offline. Raises StartupError when two directories hold the same partition.
+        """
+        for index, log_dir in enumerate(self._log_dirs):
+            try:
+                offsets = {name: read_merged_checkpoint(log_dir, name) for name in _CHECKPOINTS}
+                for checkpoint in offsets.values():
+                    self._known[index].update(checkpoint)
+                for name in sorted(os.listdir(log_dir)):
+                    progress()
+                    self._open_entry(index, name, owns, was_clean[index], offsets, progress)
+            except (OSError, LogDirFailed, KafkaError) as error:
+                self.fail_dir(index, error)
+
+    def _open_entry(  # noqa: PLR0917
+        self,
+        index: int,
+        name: str,
+        owns: Callable[[TopicPartition], bool],
+        clean: bool,
+        offsets: dict[str, dict[TopicPartition, int]],
+        progress: Progress,
+    ) -> None:
+        """Look at one entry of a log directory: a partition is opened, a deleted one will be removed."""
+        path = f"{self._log_dirs[index]}/{name}"
+        deleted = parse_deleted_directory(name)
+        if deleted is not None:
+            if owns(deleted):
+                delay_ms = self._config_for(deleted.topic).file_delete_delay_ms
+                heapq.heappush(self._pending_deletes, PendingDelete(self._clock.wall_ms() + delay_ms, path))
+            return
+        topic_partition = parse_partition_directory(name)
+        if topic_partition is None or not owns(topic_partition) or not os.path.isdir(path):
+            return
+        other = self.logs.get(topic_partition)
+        if other is not None:
+            raise StartupError(f"{topic_partition} is in two log directories: {other.directory} and {path}; remove one")
+        self.logs[topic_partition] = Log.open(
+            path,
+            topic_partition,
+            self._config_for(topic_partition.topic),
+            clock=self._clock,
+            recovery_point=offsets[RECOVERY_POINT_CHECKPOINT].get(topic_partition, 0),
+            clean_shutdown=clean,
+            log_start_offset=offsets[LOG_START_CHECKPOINT].get(topic_partition, 0),
+            high_watermark=offsets[REPLICATION_CHECKPOINT].get(topic_partition, 0),
+            log_dir_index=index,
+            replicated=self._replicated,
+            progress=progress,
+        )
+
+    def create(self, topic_partition: TopicPartition, topic_id: Uuid, *, is_new: bool = True) -> Log:
+        """
+        Return the partition's log, which is made, in the directory with fewest partitions, when there is none.
+
+        is_new  the partition was just made; else its log may lie in a directory that is offline, and is not made anew
+
+        Raises KafkaError: INCONSISTENT_TOPIC_ID when there is a log of another topic of that name, KAFKA_STORAGE_ERROR
+        when no directory takes it.
+        """
+        log = self.logs.get(topic_partition)
+        if log is not None:
+            log.adopt_topic_id(topic_id)
+            return log
+        if not is_new and not all(self._online):
+            raise KafkaError(_KAFKA_STORAGE_ERROR, f"{topic_partition} may be in a log directory that is offline")
+        index = self._emptiest_dir()
+        if topic_partition in self._known[index]:
+            # A topic of that name was deleted; its recovery point must not vouch for the new log's batches.
+            for name in _CHECKPOINTS:
+                self._write_checkpoint(index, name, {topic_partition: 0})
+        directory = f"{self._log_dirs[index]}/{topic_partition}"
+        config = self._config_for(topic_partition.topic)
+        try:
+            log = Log.open(
+                directory,
+                topic_partition,
+                config,
+                clock=self._clock,
+                topic_id=topic_id,
+                log_dir_index=index,
+                replicated=self._replicated,
+            )
+        except LogDirFailed as error:
+            self.fail_dir(index, error)
+            raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
+        self.logs[topic_partition] = log
+        return log
+
+    def _emptiest_dir(self) -> int:
+        """Return the number of the online directory with fewest partitions; another's failing disk is noticed here."""
+        counts: list[tuple[int, int]] = []
+        candidates = [index for index, online in enumerate(self._online) if online]
+        if len(candidates) == 1:
+            return candidates[0]
+        for index in candidates:
+            try:
+                counts.append((len(partition_directories(self._log_dirs[index])), index))
+            except OSError as error:
+                self.fail_dir(index, error)
+        if not counts:
+            raise KafkaError(_KAFKA_STORAGE_ERROR, "no log directory is online")
+        return min(counts)[1]
+
+    def delete(self, topic_partition: TopicPartition) -> None:
+        """
+        Delete a partition; its files are removed after file.delete.delay.ms. Nothing happens when there is none.
+
+        Raises KafkaError(KAFKA_STORAGE_ERROR) when its disk fails.
+        """
+        log = self.logs.pop(topic_partition, None)
+        if log is None:
+            return
+        # From now on the checkpoints hold an entry too many, see create.
+        self._known[log.log_dir_index].add(topic_partition)
+        try:
+            log.delete()
+        except LogDirFailed as error:
+            self.fail_dir(log.log_dir_index, error)
+            raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
+        self._collect_deletes(log)
+
+    # ------------------------------------------------------------------------------------------------------ offline
+
+    @property
+    def offline_dirs(self) -> list[str]:
+        """The log directories whose disk has failed."""
+        return [log_dir for log_dir, online in zip(self._log_dirs, self._online, strict=True) if not online]
+
+    def fail_dir(self, index: int, error: Exception) -> list[Log]:
+        """Take a log directory offline; return its logs, whose rows now say OFFLINE; [] the second time."""
+        if not self._online[index]:
+            return []
+        self._online[index] = False
+        logger.error("log directory %s is offline: %s", self._log_dirs[index], error)
+        failed = [log for log in self.logs.values() if log.log_dir_index == index]
+        for log in failed:
+            log.state = int(PartitionRowState.OFFLINE)
+            with contextlib.suppress(OSError):
+                log.close_files()
+        return failed
+
+    # --------------------------------------------------------------------------------------------------- looking after
+
+    def tick(self, now_ms: int) -> list[Log]:
+        """
+        Do what is due: retention, flushes, checkpoints, removal of deleted files; return the logs whose rows changed.
+
+        Costs next to nothing when nothing is due; call it every second or so.
+        """
+        changed: list[Log] = []
+        due = [name for name, due_ms in self._due.items() if now_ms >= due_ms]
+        schedule = self._schedule() if due else {}
+        for name in due:
+            self._due[name] = now_ms + schedule[name]
+            if name == "retention":
+                changed += self._enforce_retention(now_ms)
+            elif name == "flush":
+                self._flush_due(now_ms)
+            elif name == "producers":
+                for log in self.logs.values():
+                    log.producers.expire(now_ms, log.config.producer_id_expiration_ms)
+            else:
+                for index in range(len(self._log_dirs)):
+                    changed += self._write_checkpoint(index, name)
+        for log in self.logs.values():
+            if log.pending_deletes:
+                self._collect_deletes(log)
+        while self._pending_deletes and self._pending_deletes[0].due_ms <= now_ms:
+            path = heapq.heappop(self._pending_deletes).path
+            self._background(partial(_remove, path), partial(_report_removal, path))
+        return changed
+
+    def _enforce_retention(self, now_ms: int) -> list[Log]:
+        changed: list[Log] = []
+        for log in list(self.logs.values()):
+            if not self._online[log.log_dir_index]:
+                continue
+            try:
+                if log.delete_old_segments(now_ms):
+                    changed.append(log)
+            except KafkaError as error:
+                logger.warning("%s: old segments not deleted: %s", log.topic_partition, error)
+            except LogDirFailed as error:
+                changed += self.fail_dir(log.log_dir_index, error)
+        return changed
+
+    def _flush_due(self, now_ms: int) -> None:
+        for log in self.logs.values():
+            if log.topic_partition in self._flushing or not self._online[log.log_dir_index]:
+                continue
+            if log.flush_due(now_ms):
+                self.flush_in_background(log, log.flush_plan())
+            elif log.rolled_unflushed:
+                self.flush_in_background(log, log.flush_plan(sealed_only=True))
+
+    def flush_in_background(self, log: Log, plan: FlushPlan, done: Callable[[list[Log]], None] | None = None) -> None:
+        """
+        Run a flush plan where it does not hold up the loop.
+
+        done  told afterwards, with the logs that went offline because the disk failed (usually none)
+        """
+        self._flushing.add(log.topic_partition)
+
+        def finished(error: OSError | None) -> None:
+            self._flushing.discard(log.topic_partition)
+            failed: list[Log] = []
+            if error is None:
+                log.flushed(plan)
+            else:
+                failed = self.fail_dir(log.log_dir_index, error)
+            if done is not None:
+                done(failed)
+
+        self._background(plan.run, finished)
+
+    def _collect_deletes(self, log: Log) -> None:
+        for pending in log.pending_deletes:
+            heapq.heappush(self._pending_deletes, pending)
+        log.pending_deletes.clear()
+
+    def _write_checkpoint(self, index: int, name: str, extra: dict[TopicPartition, int] | None = None) -> list[Log]:
+        """Write this worker's part of a checkpoint when it has changed; return the logs that go offline by it."""
+        if not self._online[index]:
+            return []
+        offsets = self._offsets(index, name) | (extra or {})
+        if offsets == self._checkpointed[index].get(name, {}):
+            return []
+        self._checkpointed[index][name] = offsets
+        try:
+            write_offset_checkpoint(part_path(self._log_dirs[index], name, self._worker), offsets)
+        except OSError as error:
+            self._checkpointed[index].pop(name)
+            return self.fail_dir(index, error)
+        return []
+
+    def _offsets(self, index: int, name: str) -> dict[TopicPartition, int]:
+        logs = {key: log for key, log in self.logs.items() if log.log_dir_index == index}
+        if name == RECOVERY_POINT_CHECKPOINT:
+            return {key: log.recovery_point for key, log in logs.items()}
+        if name == REPLICATION_CHECKPOINT:
+            return {key: log.high_watermark for key, log in logs.items()}
+        # Like Kafka, only what the first segment's name does not tell, and what corrects an older entry.
+        known = self._known[index]
+        return {
+            key: log.log_start_offset
+            for key, log in logs.items()
+            if key in known or log.log_start_offset > log.segment_base_offsets[0]
+        }
+
+    def close(self, *, clean: bool = True) -> bool:
+        """
+        Close all logs and write the checkpoints; return whether all went well, so that the stop counts as orderly.
+
+        clean  make everything durable first
+        """
+        well = all(self._online)
+        for log in self.logs.values():
+            if not self._online[log.log_dir_index]:
+                continue
+            try:
+                log.close(clean=clean)
+            except (KafkaError, LogDirFailed) as error:
+                logger.warning("%s: not closed in order: %s", log.topic_partition, error)
+                well = False
+        if clean:
+            for index in range(len(self._log_dirs)):
+                for name in _CHECKPOINTS:
+                    self._write_checkpoint(index, name)
+        return well and all(self._online)
+
+
+def _remove(path: str) -> None:
+    """Remove a file or a directory with all it holds; it may be gone already."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(path)
+
+
+def _report_removal(path: str, error: OSError | None) -> None:
+    if error is not None:
+        logger.warning("%s: not removed: %s", path, error)
