@@ -47,6 +47,7 @@ _STATES = {
 """The client library's names of group states → Kafka's."""
 
 _MISSING = "-"
+_WHO = ("CONSUMER-ID", "HOST", "CLIENT-ID")
 
 
 class Partition(NamedTuple):
@@ -387,7 +388,7 @@ def group_rows(
 def offsets_table(rows: Sequence[GroupRow], verbose: bool = False) -> str:
     """Return Kafka's table of offsets."""
     table: list[list[object]] = [
-        [*"GROUP TOPIC PARTITION LEADER-EPOCH CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID".split()]
+        ["GROUP", "TOPIC", "PARTITION", "LEADER-EPOCH", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", *_WHO]
     ]
     for row in rows:
         place = [row.group, row.topic, row.partition, row.leader_epoch, row.offset, row.log_end_offset, row.lag]
