@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from kbroker.protocol.schema import NEVER
+from kbroker.protocol.field import NEVER
 
 
 class ApiKey(IntEnum):

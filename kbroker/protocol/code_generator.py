@@ -29,6 +29,7 @@ from __future__ import annotations
 from struct import Struct, calcsize
 from typing import Any, Final
 
+from kbroker.protocol.field import EMPTY_LIST, NEW_STRUCT, Field, Tabled
 from kbroker.protocol.primitives import (
     SMALL_VARINTS,
     PackersByCount,
@@ -37,7 +38,6 @@ from kbroker.protocol.primitives import (
     skip_tagged_fields,
     unsigned_varint,
 )
-from kbroker.protocol.schema import EMPTY_LIST, NEW_STRUCT, Field, Message
 
 _CODES: Final = {
     "boolean": "?",
@@ -62,7 +62,7 @@ _PACKERS: Final = {
 class _Source:
     """Lines of a function being written, the values they refer to, and the run of fixed-size fields not yet written."""
 
-    def __init__(self, cls: type[Message], version: int, header: str) -> None:
+    def __init__(self, cls: type[Tabled], version: int, header: str) -> None:
         self.version = version
         self.flexible = version >= cls.FLEXIBLE_SINCE
         self.lines: list[str] = [header]
@@ -112,7 +112,7 @@ class _Source:
         self.label = first if first == last else f"{first} to {last}"
         return "".join(code for code, _, _ in run), [expression for _, expression, _ in run if expression]
 
-    def compile(self, kind: str, cls: type[Message]) -> Any:
+    def compile(self, kind: str, cls: type[Tabled]) -> Any:
         """Return the finished function, which is the one named `kind`."""
         filename = f"<{kind} of {cls.__name__} version {self.version} at {id(cls):x}>"
         _LABELS[filename] = self.labels
@@ -133,7 +133,7 @@ class _Decoder(_Source):
         self.line(f"p += {calcsize('>' + codes)}")
         self.label = label
 
-    def message(self, cls: type[Message], target: str, also: str = "") -> None:
+    def message(self, cls: type[Tabled], target: str, also: str = "") -> None:
         """Decode one struct into the new variable `target`. Leaves a run open."""
         path = self.label
         self.line(f"{also}{target} = new({self.value(cls, cls.__name__)})")
@@ -278,7 +278,7 @@ class _Decoder(_Source):
 
 
 class _Encoder(_Source):
-    def __init__(self, cls: type[Message], version: int, header: str) -> None:
+    def __init__(self, cls: type[Tabled], version: int, header: str) -> None:
         super().__init__(cls, version, header)
         self.writer = "w"
 
@@ -315,7 +315,7 @@ class _Encoder(_Source):
         self.line(f"{self.writer}(vu({count}))")
         self.depth -= 1
 
-    def message(self, cls: type[Message], source: str) -> None:
+    def message(self, cls: type[Tabled], source: str) -> None:
         """Encode the struct in variable `source`. Leaves a run open."""
         path = self.label
         present = [field for field in cls.FIELDS if field.in_version(self.version)]
@@ -448,7 +448,7 @@ class _Encoder(_Source):
         self.depth -= 1
 
 
-def _least_size(element: Field | type[Message] | None, version: int, *, flexible: bool) -> int:
+def _least_size(element: Field | type[Tabled] | None, version: int, *, flexible: bool) -> int:
     """Return the fewest bytes an element can take, at least 1."""
     if isinstance(element, Field):
         return _least_field_size(element, version, flexible=flexible)
@@ -471,7 +471,7 @@ def _least_field_size(field: Field, version: int, *, flexible: bool) -> int:
     return 2 if field.kind == "string" else 4
 
 
-def compile_decoder(cls: type[Message], version: int) -> Any:
+def compile_decoder(cls: type[Tabled], version: int) -> Any:
     """Return decode(buffer, position) -> (message, end) for one version of `cls`."""
     source = _Decoder(cls, version, "def decode(b, p):")
     source.line("e = len(b)")
@@ -481,7 +481,7 @@ def compile_decoder(cls: type[Message], version: int) -> Any:
     return source.compile("decode", cls)
 
 
-def compile_encoder(cls: type[Message], version: int) -> Any:
+def compile_encoder(cls: type[Tabled], version: int) -> Any:
     """Return encode(message, write) for one version of `cls`; `write` is called with each piece in order."""
     source = _Encoder(cls, version, "def encode(m, w):")
     source.message(cls, "m")
@@ -490,7 +490,7 @@ def compile_encoder(cls: type[Message], version: int) -> Any:
     return source.compile("encode", cls)
 
 
-def compile_constructor(cls: type[Message]) -> Any:
+def compile_constructor(cls: type[Tabled]) -> Any:
     """Return the constructor of `cls`: keywords only, each with its field's default."""
     names: dict[str, Any] = {"EMPTY_LIST": EMPTY_LIST, "NEW_STRUCT": NEW_STRUCT}
     parameters, lines = [], []

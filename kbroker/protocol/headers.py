@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 
 from kbroker.errors import MalformedMessage
 from kbroker.protocol.api_keys import API_VERSIONS, ApiKey
+from kbroker.protocol.field import NEVER
 from kbroker.protocol.primitives import skip_tagged_fields
-from kbroker.protocol.schema import NEVER
 from kbroker.types import Buffer
 
 

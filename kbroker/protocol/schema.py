@@ -26,18 +26,13 @@ Choices a user of messages should know:
 from __future__ import annotations
 
 from struct import error as struct_error
-from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Protocol, Self, TypeVar, dataclass_transform
 
 from kbroker.errors import KafkaError, MalformedMessage
+from kbroker.protocol.code_generator import compile_constructor, compile_decoder, compile_encoder, locate
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.protocol.field import EMPTY_LIST, LATEST, NEVER, NEW_STRUCT, Field, Tabled
 from kbroker.types import ZERO_UUID, Buffer
-
-LATEST: Final = 0x7FFF
-"""Upper end of an open version range."""
-
-NEVER: Final = 0x7FFF
-"""FLEXIBLE_SINCE of messages that have no flexible version, since=NEVER of what does not exist."""
-
-_UNSUPPORTED_VERSION = 35
 
 
 class SizedPayload(Protocol):
@@ -52,52 +47,6 @@ Payload = Buffer | SizedPayload
 """What a records field may hold when it is encoded."""
 
 
-class Field:
-    """One line of a field table. Made by the functions below, never directly."""
-
-    __slots__ = ("default", "element", "kind", "name", "nullable_since", "since", "tag", "tagged_since", "until")
-
-    def __init__(  # noqa: PLR0917 -- called in three places, below
-        self,
-        kind: str,
-        since: int,
-        until: int,
-        nullable_since: int,
-        default: Any,
-        tag: int,
-        tagged_since: int,
-        element: Field | type[Message] | None = None,
-    ) -> None:
-        self.kind = kind
-        self.since = since
-        self.until = until
-        self.nullable_since = nullable_since
-        self.default = default
-        self.tag = tag
-        self.tagged_since = tagged_since if tag >= 0 else NEVER
-        self.element = element
-        self.name = ""
-
-    def in_version(self, version: int) -> bool:
-        """Return whether `version` carries the field."""
-        return self.since <= version <= self.until
-
-    def is_tagged(self, version: int) -> bool:
-        """Return whether `version` carries it in the tagged section."""
-        return version >= self.tagged_since
-
-    def is_nullable(self, version: int) -> bool:
-        """Return whether None is allowed in `version`."""
-        return version >= self.nullable_since
-
-
-EMPTY_LIST: Final = object()
-"""Stands for a default that must be a new list for each message."""
-
-NEW_STRUCT: Final = object()
-"""Stands for a default that must be a new struct for each message."""
-
-
 def _fixed(kind: str) -> Any:
     zero: Any = {"boolean": False, "float64": 0.0, "uuid": ZERO_UUID}.get(kind, 0)
 
@@ -109,6 +58,8 @@ def _fixed(kind: str) -> Any:
     return field
 
 
+# The arguments, all keywords: since and until, the versions that carry the field (both included); default; tag and
+# tagged_since, for a field of the tagged section. Those below also take nullable_since, first version that allows None.
 boolean = _fixed("boolean")
 int8 = _fixed("int8")
 int16 = _fixed("int16")
@@ -118,6 +69,7 @@ uint32 = _fixed("uint32")
 int64 = _fixed("int64")
 float64 = _fixed("float64")
 uuid = _fixed("uuid")
+"""16 bytes; all zero by default."""
 
 
 def _sized(kind: str, empty: Any) -> Any:
@@ -208,7 +160,7 @@ class MessageType(type):
 MessageT = TypeVar("MessageT", bound="Message")
 
 
-class Message(metaclass=MessageType):
+class Message(Tabled, metaclass=MessageType):
     """
     A message or a part of one. See the module for what its table means.
 
@@ -223,14 +175,10 @@ class Message(metaclass=MessageType):
 
     API_KEY: ClassVar[int | None]
     VERSIONS: ClassVar[tuple[int, int] | None]
-    FLEXIBLE_SINCE: ClassVar[int]
-    FIELDS: ClassVar[tuple[Field, ...]]
     _decoders: ClassVar[dict[int, Any]]
     _encoders: ClassVar[dict[int, Any]]
 
     def __init__(self, **values: Any) -> None:
-        from kbroker.protocol.code_generator import compile_constructor  # noqa: PLC0415 -- only when first needed
-
         cls = type(self)
         constructor = compile_constructor(cls)
         cls.__init__ = constructor  # type: ignore[method-assign]
@@ -238,19 +186,26 @@ class Message(metaclass=MessageType):
 
     @classmethod
     def prepare(cls, version: int) -> None:
-        """Compile everything `version` needs now, so that no request has to wait for it (some milliseconds)."""
+        """Compile all that `version` needs now, so that no request has to wait for it: about a millisecond."""
         if version not in cls._decoders:
             cls._compile(version)
+        cls._compile_constructors()
+
+    @classmethod
+    def _compile_constructors(cls) -> None:
+        if cls.__init__ is Message.__init__:
+            cls.__init__ = compile_constructor(cls)  # type: ignore[method-assign]
+        for field in cls.FIELDS:
+            if isinstance(field.element, type) and issubclass(field.element, Message):
+                field.element._compile_constructors()
 
     @classmethod
     def _compile(cls, version: int) -> None:
-        from kbroker.protocol.code_generator import compile_decoder, compile_encoder  # noqa: PLC0415 -- see above
-
         if cls.VERSIONS is None:
             raise TypeError(f"{cls.__name__} is a part of messages and has no versions of its own")
         lowest, highest = cls.VERSIONS
         if not lowest <= version <= highest:
-            raise KafkaError(_UNSUPPORTED_VERSION, f"{cls.__name__} has no version {version}")
+            raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, f"{cls.__name__} has no version {version}")
         cls._encoders[version] = compile_encoder(cls, version)
         cls._decoders[version] = compile_decoder(cls, version)
 
@@ -337,8 +292,6 @@ def _short(value: object) -> str:
 
 
 def _malformed(cls: type[Message], version: int, error: Exception) -> MalformedMessage:
-    from kbroker.protocol.code_generator import locate  # noqa: PLC0415 -- only when first needed
-
     field, position = locate(error)
     if isinstance(error, UnicodeDecodeError):
         reason = "is not UTF-8"
@@ -350,7 +303,5 @@ def _malformed(cls: type[Message], version: int, error: Exception) -> MalformedM
 
 
 def _not_encodable(cls: type[Message], version: int, error: Exception) -> ValueError:
-    from kbroker.protocol.code_generator import locate  # noqa: PLC0415 -- only when first needed
-
     field, _ = locate(error)
     return ValueError(f"{cls.__name__} version {version}: {field} cannot be encoded: {error}")
