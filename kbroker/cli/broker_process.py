@@ -12,6 +12,7 @@ import gc
 import json
 import logging
 import os
+import select
 import shutil
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ from kbroker.supervisor.systemd import Notifier
 
 logger = logging.getLogger(__name__)
 
-MAX_PARTITIONS = 65_536
+MAX_PARTITIONS = 16_384
 """Rows of the partition table; unused ones cost no memory."""
 
 LIFELINE_VARIABLE = "KBROKER_LIFELINE_FD"
@@ -54,12 +55,19 @@ def run_broker(config: BrokerConfig) -> int:
     started_ms = time.time_ns() // 1_000_000
     notifier = Notifier(os.environ)  # type: ignore[arg-type]
     ephemeral = os.environ.pop(EPHEMERAL_DIRECTORY_VARIABLE, "")
-    lifeline = os.environ.pop(LIFELINE_VARIABLE, "")
+    number = os.environ.pop(LIFELINE_VARIABLE, "")
+    lifeline = int(number) if number.isdigit() else None
     try:
-        return _run(config, started_ms, notifier, int(lifeline) if lifeline.isdigit() else None)
+        return _run(config, started_ms, notifier, lifeline)
     finally:
-        if ephemeral:
+        # Only for a starter that is gone: one that lives may want to start a broker on these data again.
+        if ephemeral and lifeline is not None and _has_ended(lifeline):
             shutil.rmtree(ephemeral, ignore_errors=True)
+
+
+def _has_ended(lifeline: int) -> bool:
+    """Return whether the other end of the lifeline is gone."""
+    return bool(select.select([lifeline], [], [], 0)[0])
 
 
 def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: int | None) -> int:
