@@ -1,0 +1,162 @@
+"""
+ListOffsets (2): offsets by what they mean: earliest, latest, by time, of the largest timestamp.
+
+Answered here, from the partition's row and, for times, the files. What a consumer may see bounds every answer: the high
+watermark, or the last stable offset with read_committed; a replica (replica id from 0 on) sees all of the log.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from kbroker.api.cluster_view import ClusterView
+from kbroker.api.leadership import led_partition
+from kbroker.api.log_readers import LogReaders
+from kbroker.api.request import RequestContext
+from kbroker.errors import KafkaError
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.protocol.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+)
+from kbroker.shared.partition_table import PartitionRow
+from kbroker.storage.log_reader import LogReader, TimestampOffset
+from kbroker.storage.paths import LOG_SUFFIX, segment_base_offsets, segment_path
+
+VERSIONS = (0, 11)
+
+LATEST = -1
+EARLIEST = -2
+MAX_TIMESTAMP = -3
+EARLIEST_LOCAL = -4
+LATEST_TIERED = -5
+EARLIEST_PENDING_UPLOAD = -6
+
+_SINCE = {
+    LATEST: 0,
+    EARLIEST: 0,
+    MAX_TIMESTAMP: 7,
+    EARLIEST_LOCAL: 8,
+    LATEST_TIERED: 9,
+    EARLIEST_PENDING_UPLOAD: 11,
+}
+"""The version in which each timestamp with a meaning of its own came."""
+
+_CONSUMER = -1
+_DEBUGGING_CONSUMER = -2
+_READ_COMMITTED = 1
+_LEADER_EPOCH_SINCE = 4
+
+_NOTHING = TimestampOffset(-1, -1, -1)
+
+
+class _Question(NamedTuple):
+    """What is the same for all partitions of a request."""
+
+    version: int
+    replica_id: int
+    isolation_level: int
+
+
+class ListOffsetsHandler:
+    """
+    Answers ListOffsets.
+
+    readers  rows and logs of the partitions on this broker
+    """
+
+    def __init__(self, view: ClusterView, readers: LogReaders) -> None:
+        self._view = view
+        self._readers = readers
+
+    def handle_list_offsets(self, context: RequestContext) -> None:
+        """Answer one offset per partition; INVALID_REQUEST for a partition named twice."""
+        request = context.decode(ListOffsetsRequest)
+        question = _Question(context.api_version, request.replica_id, request.isolation_level)
+        times: dict[tuple[str, int], int] = {}
+        for topic in request.topics:
+            for partition in topic.partitions:
+                key = (topic.name, partition.partition_index)
+                times[key] = times.get(key, 0) + 1
+        topics = []
+        for topic in request.topics:
+            results = []
+            for partition in topic.partitions:
+                result = ListOffsetsPartitionResponse(partition_index=partition.partition_index)
+                try:
+                    if times[topic.name, partition.partition_index] > 1:
+                        raise KafkaError(ErrorCode.INVALID_REQUEST)
+                    self._fill(result, question, topic.name, partition)
+                except KafkaError as error:
+                    result.error_code = error.code
+                except OSError:
+                    result.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+                results.append(result)
+            topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=results))
+        context.respond(ListOffsetsResponse(topics=topics))
+
+    def _fill(
+        self, result: ListOffsetsPartitionResponse, question: _Question, name: str, asked: ListOffsetsPartition
+    ) -> None:
+        timestamp = asked.timestamp
+        if timestamp < 0 and question.version < _SINCE.get(timestamp, question.version + 1):
+            raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
+        topic, partition = led_partition(
+            self._view,
+            name,
+            asked.partition_index,
+            asked.current_leader_epoch,
+            leader_only=question.replica_id != _DEBUGGING_CONSUMER,
+        )
+        row = self._readers.row(partition)
+        reader = self._readers.reader(topic, partition, row)
+        upper = row.log_end_offset
+        if question.replica_id == _CONSUMER:
+            committed = question.isolation_level == _READ_COMMITTED
+            upper = row.last_stable_offset if committed else row.high_watermark
+        if question.version == 0:
+            result.old_style_offsets = _old_style_offsets(reader, row, timestamp, asked.max_num_offsets, upper)
+            return
+        if timestamp == LATEST:
+            found: TimestampOffset | None = TimestampOffset(-1, upper, partition.leader_epoch)
+        elif timestamp in {EARLIEST, EARLIEST_LOCAL}:
+            # Only newer versions have the epoch, for which a file must be read.
+            with_epoch = question.version >= _LEADER_EPOCH_SINCE
+            found = reader.earliest(row) if with_epoch else TimestampOffset(-1, row.log_start_offset, -1)
+        elif timestamp in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
+            found = None  # nothing lies in remote storage
+        elif timestamp == MAX_TIMESTAMP:
+            found = reader.max_timestamp(row)
+            if found is not None and found.offset >= upper:
+                found = None
+        else:
+            found = reader.offset_for_timestamp(row, timestamp, upper)
+        result.timestamp, result.offset, result.leader_epoch = found or _NOTHING
+
+
+def _old_style_offsets(reader: LogReader, row: PartitionRow, timestamp: int, most: int, upper: int) -> list[int]:
+    """
+    Return what version 0 asks for: the starts of segments last written at or before `timestamp`, newest first.
+
+    most   how many at most
+    upper  offsets above are not shown: this one stands for them
+
+    The end of the log counts as a segment written now, unless the last one is empty.
+    """
+    found: list[tuple[int, int]] = []
+    if timestamp == EARLIEST:
+        found = [(row.log_start_offset, 0)]
+    else:
+        for base_offset in segment_base_offsets(reader.directory):
+            modified_ms = os.stat(segment_path(reader.directory, base_offset, LOG_SUFFIX)).st_mtime_ns // 1_000_000
+            found.append((max(base_offset, row.log_start_offset), modified_ms))
+        if row.active_size_bytes or not found:
+            found.append((row.log_end_offset, time.time_ns() // 1_000_000))
+    offsets = [offset for offset, modified_ms in found if timestamp < 0 or modified_ms <= timestamp]
+    visible = sorted({min(offset, upper) for offset in offsets}, reverse=True)
+    return visible[: max(most, 0)]
