@@ -27,7 +27,7 @@ _NO_COMPACTION = "log compaction is not in this version: compacted topics keep e
 _NO_TRANSACTIONS = "transactions are not in this version"
 _NO_QUOTAS = "quotas are not in this version"
 _NO_TIERED = "tiered storage is not in this version"
-_NO_NEW_GROUPS = "the consumer group protocol of KIP-848 is not in this version"
+_NO_NEW_GROUPS = "the group protocols of KIP-848 and share groups are not in this version"
 _JVM = "it configures classes of the Java broker"
 _GONE = "Apache Kafka itself no longer has it"
 
@@ -358,4 +358,10 @@ NEW_GROUP_KEYS = without_effect(
     int_key("group.consumer.max.size", MAX_INT, "Most members of a KIP-848 group.", minimum=1),
     list_key("group.consumer.assignors", (), "Server-side assignors of KIP-848."),
     string_key("group.consumer.migration.policy", "disabled", "Moving groups to KIP-848."),
+    short_key("share.coordinator.state.topic.replication.factor", 1, "Replicas of share groups' state.", minimum=1),
+    short_key("share.coordinator.state.topic.min.isr", 1, "Replicas that must have share groups' state.", minimum=1),
+    int_key("share.coordinator.state.topic.num.partitions", 50, "Partitions of share groups' state.", minimum=1),
+    int_key(
+        "share.coordinator.state.topic.segment.bytes", 104857600, "Segment size of share groups' state.", minimum=1
+    ),
 )
