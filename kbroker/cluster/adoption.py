@@ -2,8 +2,8 @@
 Partition directories the metadata store does not know: written by Apache Kafka, or by us before the store was lost.
 
 They are adopted: each becomes a partition of a topic with the id its `partition.metadata` tells (a new one when it
-tells none, as before Kafka 2.8). Nothing on the disk is touched here; `Controller.adopt` writes the plan into the store,
-and the IO workers then open the logs as they do any other.
+tells none, as before Kafka 2.8). Nothing on the disk is touched here; `Controller.adopt` writes the plan into the
+store, and the IO workers then open the logs as they do any other.
 
 Directories of topics whose deletion was under way when the broker died are told apart by their topic id: they are
 garbage.

@@ -195,7 +195,7 @@ class Controller:
         topics = self._read_topics(brokers)
         self.image = MetadataImage(
             version=self._epoch << _EPOCH_SHIFT,
-            cluster_id=nodes.decode_cluster_id(self._store.get(nodes.CLUSTER_ID)[0]),
+            cluster_id=nodes.decode_cluster_id(self._store.get(nodes.CLUSTER_ID)[0]) or "",
             controller_id=self._broker_id,
             brokers=brokers,
             topics={topic.name: topic for topic in topics},

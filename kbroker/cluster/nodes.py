@@ -14,6 +14,7 @@ The metadata tree: paths and content of its nodes, which are Apache Kafka's.
 
 Ours alone, in the embedded store:
 
+    /kbroker/identity                     {"version":1,"broker_id":0}: whose store this is
     /kbroker/deleted_topics/<topic id>    {"version":1,"name":"<t>"}: directories of that topic are garbage, not data
 
 E: ephemeral.
@@ -37,6 +38,7 @@ TOPICS = "/brokers/topics"
 TOPIC_CONFIGS = "/config/topics"
 BROKER_CONFIGS = "/config/brokers"
 PRODUCER_ID_BLOCK = "/latest_producer_id_block"
+IDENTITY = "/kbroker/identity"
 DELETED_TOPICS = "/kbroker/deleted_topics"
 
 ROOTS = (
@@ -124,9 +126,19 @@ def encode_cluster_id(cluster_id: str) -> bytes:
     return encode_json({"version": "1", "id": cluster_id})
 
 
-def decode_cluster_id(data: bytes) -> str:
-    """Return the cluster id in /cluster/id."""
-    return str(json.loads(data)["id"])
+def decode_cluster_id(data: bytes) -> str | None:
+    """Return the cluster id in /cluster/id; None while nothing was written yet."""
+    return str(json.loads(data)["id"]) if data else None
+
+
+def encode_identity(broker_id: int) -> bytes:
+    """Return the data of /kbroker/identity."""
+    return encode_json({"version": 1, "broker_id": broker_id})
+
+
+def decode_identity(data: bytes) -> int | None:
+    """Return the broker id in /kbroker/identity; None while nothing was written yet."""
+    return int(json.loads(data)["broker_id"]) if data else None
 
 
 def encode_controller(broker_id: int, now_ms: int) -> bytes:
