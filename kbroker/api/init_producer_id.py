@@ -30,8 +30,8 @@ class InitProducerIdHandler:
 
     def handle_init_producer_id(self, context: RequestContext) -> None:
         """
-        Answer a producer id with epoch 0; COORDINATOR_LOAD_IN_PROGRESS, upon which producers ask again, when none can be
-        had now.
+        Answer a producer id with epoch 0; COORDINATOR_LOAD_IN_PROGRESS, upon which producers ask again, when none
+        can be had now.
 
         A transactional id gets UNSUPPORTED_VERSION, which ends the producer at once: transactions are not served.
         An empty one, half of (producer id, epoch), and two-phase commit without a transactional id get INVALID_REQUEST.
