@@ -107,7 +107,11 @@ class Confluent:
                     assert message.error() is None, message.error()
                     found.append(
                         Record(
-                            message.partition(), message.offset(), message.key(), message.value(), message.timestamp()[1]
+                            message.partition(),
+                            message.offset(),
+                            message.key(),
+                            message.value(),
+                            message.timestamp()[1],
                         )
                     )
             return sorted(found)
@@ -146,7 +150,9 @@ class Confluent:
         consumer = self._consumer(group)
         try:
             asked = [confluent_kafka.TopicPartition(topic, part) for part in range(partitions)]
-            return {found.partition: found.offset for found in consumer.committed(asked, TIMEOUT_S) if found.offset >= 0}
+            return {
+                found.partition: found.offset for found in consumer.committed(asked, TIMEOUT_S) if found.offset >= 0
+            }
         finally:
             consumer.close()
 

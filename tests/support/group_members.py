@@ -129,7 +129,8 @@ class Kcat(GroupMember):
         for line in self._process.stdout:
             if line.startswith("% Group") and "assigned:" in line:
                 self.assignment = {
-                    (topic, int(partition)) for topic, partition in re.findall(r"(\S+) \[(\d+)\]", line.partition("assigned:")[2])
+                    (topic, int(partition))
+                    for topic, partition in re.findall(r"(\S+) \[(\d+)\]", line.partition("assigned:")[2])
                 }
             elif line.startswith("% Group") and "revoked:" in line:
                 self.assignment = set()

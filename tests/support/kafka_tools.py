@@ -63,7 +63,12 @@ class KafkaTools:
         return ["java", *_JVM_OPTIONS, logging, "-cp", f"{self._jars}/*", main, *arguments]
 
     def run(
-        self, tool: str, *arguments: str, lines: Sequence[str] | None = None, timeout_s: float = 60.0, fails: bool = False
+        self,
+        tool: str,
+        *arguments: str,
+        lines: Sequence[str] | None = None,
+        timeout_s: float = 60.0,
+        fails: bool = False,
     ) -> str:
         """
         Run a tool to its end; return what it wrote to standard output.
@@ -81,7 +86,9 @@ class KafkaTools:
         )
         if fails:
             return done.stdout + done.stderr
-        assert done.returncode == 0, f"{tool} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+        assert done.returncode == 0, (
+            f"{tool} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+        )
         return done.stdout
 
 
@@ -119,7 +126,10 @@ class KafkaServer:
         already = self._log.read_text().count("Kafka Server started") if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._tools.command("server-start", str(self._properties)), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._tools.command("server-start", str(self._properties)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         eventually(
             lambda: self._log.read_text().count("Kafka Server started") > already or self._process.poll() is not None,

@@ -1,4 +1,4 @@
-"""Unmodified Python clients do their daily work: topics, every compression, offsets, time, seek, a restart in between."""
+"""Unmodified Python clients at their daily work: topics, every compression, offsets, time, seek, a restart between."""
 
 from __future__ import annotations
 

@@ -38,7 +38,10 @@ def test_topics_are_created_listed_described_altered_and_deleted(tools: KafkaToo
         r"Topic: orders\tTopicId: [\w-]{22}\tPartitionCount: 2\tReplicationFactor: 1\tConfigs: .*retention.ms=3600000",
         described[0],
     )
-    assert [re.match(r"\tTopic: orders\tPartition: (\d)\tLeader: \d+\t", line)[1] for line in described[1:]] == ["0", "1"]
+    assert [re.match(r"\tTopic: orders\tPartition: (\d)\tLeader: \d+\t", line)[1] for line in described[1:]] == [
+        "0",
+        "1",
+    ]
     again = tools.run("topics", *servers, "--create", "--topic", "orders", fails=True)
     assert "already exists" in again
     tools.run("topics", *servers, "--alter", "--topic", "orders", "--partitions", "4")
@@ -82,7 +85,15 @@ def test_lines_are_produced_with_every_compression_and_consumed_by_a_group(tools
     assert "Empty" in state
 
     tools.run(
-        "consumer-groups", *servers, "--group", "readers", "--topic", "lines", "--reset-offsets", "--to-earliest", "--execute"
+        "consumer-groups",
+        *servers,
+        "--group",
+        "readers",
+        "--topic",
+        "lines",
+        "--reset-offsets",
+        "--to-earliest",
+        "--execute",
     )
     committed = Confluent(broker.bootstrap_servers).committed("readers", "lines", 3)
     assert committed == {0: 0, 1: 0, 2: 0}
@@ -115,6 +126,8 @@ def test_load_offsets_versions_and_configuration(tools: KafkaTools, broker: Brok
         assert "UNSUPPORTED" not in served[name], f"{name} is not served to Kafka {tools.version}'s client"
         assert "[usable: " in served[name]
 
-    described = tools.run("configs", *servers, "--describe", "--entity-type", "topics", "--entity-name", "load", "--all")
+    described = tools.run(
+        "configs", *servers, "--describe", "--entity-type", "topics", "--entity-name", "load", "--all"
+    )
     assert "  retention.ms=604800000 " in described
     assert "  cleanup.policy=delete " in described
