@@ -290,7 +290,6 @@ class FetchHandler:
     def answer(self, fetch: _Fetch) -> None:
         """Send what was read."""
         fetch.context.abandoned = None
-        version = fetch.context.api_version
         session = fetch.session
         topics: list[FetchableTopicResponse] = []
         topic: FetchableTopicResponse | None = None
@@ -308,7 +307,7 @@ class FetchHandler:
                     session.partitions.move_to_end(key)
             if topic is None or partition.topic != current:
                 current = partition.topic
-                if version >= 13:
+                if isinstance(current, bytes):
                     topic = FetchableTopicResponse(topic_id=current, partitions=[])
                 else:
                     topic = FetchableTopicResponse(topic=current, partitions=[])

@@ -1,6 +1,4 @@
-"""
-The table of served APIs: what is in here is what ApiVersions lists and what requests are dispatched by.
-"""
+"""The table of served APIs: what is in here is what ApiVersions lists and what requests are dispatched by."""
 
 from __future__ import annotations
 
@@ -8,18 +6,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kbroker.api import api_versions, fetch, metadata, produce
+from kbroker.api import (
+    api_versions,
+    configs,
+    delete_records,
+    describe_cluster,
+    describe_log_dirs,
+    fetch,
+    find_coordinator,
+    groups,
+    init_producer_id,
+    list_offsets,
+    metadata,
+    offset_for_leader_epoch,
+    produce,
+    topics,
+)
 from kbroker.api.api_versions import ApiVersionsHandler
 from kbroker.api.cluster_view import ClusterView
+from kbroker.api.configs import ConfigHandlers
+from kbroker.api.delete_records import DeleteRecordsHandler
+from kbroker.api.describe_cluster import DescribeClusterHandler
+from kbroker.api.describe_log_dirs import DescribeLogDirsHandler
 from kbroker.api.fetch import FetchHandler
+from kbroker.api.find_coordinator import FindCoordinatorHandler
+from kbroker.api.group_routing import GroupRouting
+from kbroker.api.groups import GroupHandlers
+from kbroker.api.init_producer_id import InitProducerIdHandler
+from kbroker.api.list_offsets import ListOffsetsHandler
 from kbroker.api.log_readers import LogReaders
 from kbroker.api.metadata import MetadataHandlers
+from kbroker.api.offset_for_leader_epoch import OffsetForLeaderEpochHandler
 from kbroker.api.produce import ProduceHandler, ProduceLimits
 from kbroker.api.request import RequestContext
 from kbroker.api.topic_creation import TopicCreation
+from kbroker.api.topics import TopicHandlers
 from kbroker.clock import Clock
 from kbroker.config.broker_config import BrokerConfig
-from kbroker.config.topic_config import TopicDefaults, topic_config
+from kbroker.config.topic_config import TopicDefaults, describe_topic, topic_config
 from kbroker.errors import ConfigError
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.ipc.request_channel import RequestChannel
@@ -38,7 +62,11 @@ class Handler(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HandlerParts:
-    """What the handlers of one network worker are made of."""
+    """
+    What the handlers of one network worker are made of.
+
+    partition_for  (group id, partitions of __consumer_offsets) → the partition that holds the group
+    """
 
     config: BrokerConfig
     view: ClusterView
@@ -48,6 +76,7 @@ class HandlerParts:
     readers: LogReaders
     clock: Clock
     fetch: FetchHandler
+    partition_for: Callable[[str, int], int]
 
 
 def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLimits]:
@@ -65,6 +94,7 @@ def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLim
             min_insync_replicas=int(values["min.insync.replicas"]),  # type: ignore[arg-type]
             message_timestamp_after_max_ms=int(values["message.timestamp.after.max.ms"]),  # type: ignore[arg-type]
             compacted="compact" in values["cleanup.policy"],  # type: ignore[operator]
+            compacted_only="delete" not in values["cleanup.policy"],  # type: ignore[operator]
         )
 
     return limits
@@ -72,19 +102,69 @@ def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLim
 
 def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
     """Return the handlers of one network worker by API key."""
-    config = parts.config
-    creation = TopicCreation(parts.channel, parts.loop)
-    metadata_handlers = MetadataHandlers(
-        parts.view,
-        parts.shared.partitions,
-        creation,
-        auto_create_topics=config.topics.auto_create_topics_enable,
+    config, view, channel, loop = parts.config, parts.view, parts.channel, parts.loop
+    workers, rows = parts.shared.workers, parts.shared.partitions
+    limits = produce_limits(config.topic_defaults)
+    creation = TopicCreation(channel, loop)
+    routing = GroupRouting(view, workers, parts.partition_for)
+    produced = ProduceHandler(view, channel, parts.clock, limits)
+    meta = MetadataHandlers(view, rows, creation, auto_create_topics=config.topics.auto_create_topics_enable)
+    offsets = ListOffsetsHandler(view, parts.readers)
+    epochs = OffsetForLeaderEpochHandler(view, parts.readers)
+    group = GroupHandlers(view, channel, routing)
+    topic = TopicHandlers(channel, loop)
+    settings = ConfigHandlers(
+        view, channel, config.describe, lambda own: describe_topic(config.settings, config.topic_defaults, own)
     )
-    produce_handler = ProduceHandler(parts.view, parts.channel, parts.clock, produce_limits(config.topic_defaults))
+    deletion = DeleteRecordsHandler(
+        view,
+        channel,
+        loop,
+        workers=workers,
+        readers=parts.readers,
+        may_delete=lambda state: not limits(state).compacted_only,
+    )
+    log_dirs = DescribeLogDirsHandler(view, rows, config.log_dirs.directories)
+    coordinators = FindCoordinatorHandler(view, routing, creation)
+    cluster = DescribeClusterHandler(view)
+    producer_ids = InitProducerIdHandler(channel)
     table: dict[int, Handler] = {
-        ApiKey.PRODUCE: Handler(*produce.VERSIONS, produce_handler.handle),
+        ApiKey.PRODUCE: Handler(*produce.VERSIONS, produced.handle),
         ApiKey.FETCH: Handler(*fetch.VERSIONS, parts.fetch.handle),
-        ApiKey.METADATA: Handler(*metadata.METADATA_VERSIONS, metadata_handlers.handle_metadata),
+        ApiKey.LIST_OFFSETS: Handler(*list_offsets.VERSIONS, offsets.handle_list_offsets),
+        ApiKey.METADATA: Handler(*metadata.METADATA_VERSIONS, meta.handle_metadata),
+        ApiKey.OFFSET_COMMIT: Handler(*groups.OFFSET_COMMIT_VERSIONS, group.handle_offset_commit),
+        ApiKey.OFFSET_FETCH: Handler(*groups.OFFSET_FETCH_VERSIONS, group.handle_offset_fetch),
+        ApiKey.FIND_COORDINATOR: Handler(*find_coordinator.VERSIONS, coordinators.handle_find_coordinator),
+        ApiKey.JOIN_GROUP: Handler(*groups.JOIN_GROUP_VERSIONS, group.handle_join_group),
+        ApiKey.HEARTBEAT: Handler(*groups.HEARTBEAT_VERSIONS, group.handle_heartbeat),
+        ApiKey.LEAVE_GROUP: Handler(*groups.LEAVE_GROUP_VERSIONS, group.handle_leave_group),
+        ApiKey.SYNC_GROUP: Handler(*groups.SYNC_GROUP_VERSIONS, group.handle_sync_group),
+        ApiKey.DESCRIBE_GROUPS: Handler(*groups.DESCRIBE_GROUPS_VERSIONS, group.handle_describe_groups),
+        ApiKey.LIST_GROUPS: Handler(*groups.LIST_GROUPS_VERSIONS, group.handle_list_groups),
+        ApiKey.CREATE_TOPICS: Handler(*topics.CREATE_TOPICS_VERSIONS, topic.handle_create_topics),
+        ApiKey.DELETE_TOPICS: Handler(*topics.DELETE_TOPICS_VERSIONS, topic.handle_delete_topics),
+        ApiKey.DELETE_RECORDS: Handler(*delete_records.VERSIONS, deletion.handle_delete_records),
+        ApiKey.INIT_PRODUCER_ID: Handler(*init_producer_id.VERSIONS, producer_ids.handle_init_producer_id),
+        ApiKey.OFFSET_FOR_LEADER_EPOCH: Handler(
+            *offset_for_leader_epoch.VERSIONS, epochs.handle_offset_for_leader_epoch
+        ),
+        ApiKey.DESCRIBE_CONFIGS: Handler(*configs.DESCRIBE_CONFIGS_VERSIONS, settings.handle_describe_configs),
+        ApiKey.ALTER_CONFIGS: Handler(*configs.ALTER_CONFIGS_VERSIONS, settings.handle_alter_configs),
+        ApiKey.DESCRIBE_LOG_DIRS: Handler(*describe_log_dirs.VERSIONS, log_dirs.handle_describe_log_dirs),
+        ApiKey.CREATE_PARTITIONS: Handler(*topics.CREATE_PARTITIONS_VERSIONS, topic.handle_create_partitions),
+        ApiKey.DELETE_GROUPS: Handler(*groups.DELETE_GROUPS_VERSIONS, group.handle_delete_groups),
+        ApiKey.INCREMENTAL_ALTER_CONFIGS: Handler(
+            *configs.INCREMENTAL_ALTER_CONFIGS_VERSIONS, settings.handle_incremental_alter_configs
+        ),
+        ApiKey.OFFSET_DELETE: Handler(*groups.OFFSET_DELETE_VERSIONS, group.handle_offset_delete),
+        ApiKey.DESCRIBE_CLUSTER: Handler(*describe_cluster.VERSIONS, cluster.handle_describe_cluster),
+        ApiKey.LIST_CONFIG_RESOURCES: Handler(
+            *configs.LIST_CONFIG_RESOURCES_VERSIONS, settings.handle_list_config_resources
+        ),
+        ApiKey.DESCRIBE_TOPIC_PARTITIONS: Handler(
+            *metadata.DESCRIBE_TOPIC_PARTITIONS_VERSIONS, meta.handle_describe_topic_partitions
+        ),
     }
     served = {key: (handler.min_version, handler.max_version) for key, handler in table.items()}
     served[ApiKey.API_VERSIONS] = api_versions.VERSIONS

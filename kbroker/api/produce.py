@@ -42,6 +42,9 @@ class ProduceLimits:
     min_insync_replicas: int
     message_timestamp_after_max_ms: int
     compacted: bool
+    """Records need keys."""
+    compacted_only: bool
+    """Records are never deleted by age or size."""
 
 
 class _Target:
@@ -106,7 +109,7 @@ class ProduceHandler:
                         raise refusal
                     target = self._check(context, name, partition, acks)
                 except KafkaError as error:
-                    results.append(ProduceResult(partition.index, error.code, error_message=error.message or None))
+                    results.append(ProduceResult(partition.partition, error.code, error_message=error.message or None))
                     continue
                 io_index = target.io_index
                 if io_index not in entries:
@@ -114,7 +117,7 @@ class ProduceHandler:
                     places[io_index] = []
                 entries[io_index].append((target.row, arena_position + partition.position, partition.size_bytes))
                 places[io_index].append((results, len(results)))
-                results.append(ProduceResult(partition.index, _NONE))
+                results.append(ProduceResult(partition.partition, _NONE))
         if not entries:
             self._answer(pending)
             return
@@ -136,10 +139,10 @@ class ProduceHandler:
                 # Whether the batches were written is not known: the client asks again, and an idempotent one is not
                 # served twice.
                 for results, place in places:
-                    results[place] = ProduceResult(results[place].index, ErrorCode.REQUEST_TIMED_OUT)
+                    results[place] = ProduceResult(results[place].partition, ErrorCode.REQUEST_TIMED_OUT)
             else:
                 for (results, place), (code, base_offset, append_time, log_start) in zip(places, appended, strict=True):
-                    results[place] = ProduceResult(results[place].index, code, base_offset, append_time, log_start)
+                    results[place] = ProduceResult(results[place].partition, code, base_offset, append_time, log_start)
             pending.waiting -= 1
             if not pending.waiting:
                 pending.context.block.release()
@@ -157,7 +160,7 @@ class ProduceHandler:
             for result in results:
                 if result.error_code != _NONE:
                     context.close_connection(
-                        f"Produce with acks=0 to {name!r}-{result.index} failed: {ErrorCode(result.error_code).name}"
+                        f"Produce with acks=0 to {name!r}-{result.partition} failed: {ErrorCode(result.error_code).name}"
                     )
                     return
         context.no_response()
@@ -179,10 +182,10 @@ class ProduceHandler:
         if self._image is not self._view.image:
             self._image = self._view.image
             self._targets.clear()
-        key = (name, partition.index)
+        key = (name, partition.partition)
         target = self._targets.get(key)
         if target is None:
-            target = self._targets[key] = self._find(name, partition.index)
+            target = self._targets[key] = self._find(name, partition.partition)
         limits = target.limits
         if acks == -1 and len(target.partition.isr) < limits.min_insync_replicas:
             raise KafkaError(

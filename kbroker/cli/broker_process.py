@@ -22,8 +22,9 @@ import setproctitle
 
 from kbroker.cli.directory_lock import lock_directory
 from kbroker.cli.run_file import RUN_FILE_NAME
+from kbroker.clock import SystemClock
 from kbroker.cluster import worker as cluster_worker
-from kbroker.cluster.registration import BrokerRegistration, establish_identity
+from kbroker.cluster.registration import NOT_CONFIGURED, BrokerRegistration, settle_identity
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.errors import StartupError
 from kbroker.io_workers import worker as io_worker
@@ -74,7 +75,13 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
     set_process_prefix("supervisor")
     directories, failed = _usable_directories(config.log_dirs.directories)
     remove_stale_names()
-    registration = establish_identity(config, directories)
+    broker_id = config.identity.broker_id
+    registration = settle_identity(
+        directories,
+        NOT_CONFIGURED if broker_id is None else broker_id,
+        cluster_worker.store_path(config),
+        clock=SystemClock(),
+    )
     listeners = bind(
         [
             ListenerAddress(listener.name, listener.security_protocol, listener.host, listener.port)
@@ -159,7 +166,13 @@ def _worker_mains(
         begin(number)
         bound = [(listener.name, listener.security_protocol, listener.port) for listener in listeners]
         cluster_worker.main(
-            shared, cluster_worker.ClusterWorkerSpec(config=config, registration=registration, listeners=bound)
+            shared,
+            cluster_worker.ClusterWorkerSpec(
+                config=config,
+                registration=registration,
+                listeners=bound,
+                failed_directories=frozenset(failed),
+            ),
         )
 
     def network(number: int) -> None:

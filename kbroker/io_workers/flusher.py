@@ -11,7 +11,6 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 from kbroker.ipc import doorbell
 from kbroker.ipc.event_loop import EventLoop
@@ -19,11 +18,11 @@ from kbroker.ipc.event_loop import EventLoop
 logger = logging.getLogger(__name__)
 
 
-class FlushWork(Protocol):
-    """What the thread runs; knows nothing that changes meanwhile."""
+Job = Callable[[], None]
+"""What the thread runs: it knows nothing that changes meanwhile, and raises OSError when the disk refuses."""
 
-    def run(self) -> None:
-        """Sync the files; raises OSError."""
+Done = Callable[[OSError | None], None]
+"""Told on the loop how a job went."""
 
 
 class Flusher:
@@ -34,19 +33,19 @@ class Flusher:
     """
 
     def __init__(self, loop: EventLoop) -> None:
-        self._work: queue.SimpleQueue[tuple[FlushWork, Callable[[OSError | None], None]] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[Callable[[OSError | None], None], OSError | None]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Job, Done] | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Done, OSError | None]] = queue.SimpleQueue()
         self._doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
         doorbell.listen(loop, self._doorbell, self.collect)
 
-    def submit(self, work: FlushWork, done: Callable[[OSError | None], None]) -> None:
-        """Run `work` in the thread; `done` is called on the loop, with the error if there was one."""
+    def submit(self, job: Job, done: Done) -> None:
+        """Run `job` in the thread; `done` is called on the loop, with the error if there was one."""
         if self._thread is None:
             # Most brokers leave flushing to the operating system: no thread until there is something to do.
             self._thread = threading.Thread(target=self._run, name="flusher", daemon=True)
             self._thread.start()
-        self._work.put((work, done))
+        self._work.put((job, done))
 
     def collect(self) -> None:
         """Call `done` for what has been finished."""
@@ -62,10 +61,10 @@ class Flusher:
             item = self._work.get()
             if item is None:
                 return
-            work, done = item
+            job, done = item
             error = None
             try:
-                work.run()
+                job()
             except OSError as failure:
                 error = failure
             self._done.put((done, error))

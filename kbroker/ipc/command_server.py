@@ -8,7 +8,7 @@ one into the arena fence, at the start of a turn, when nothing of the old genera
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import zmq
 
@@ -44,17 +44,26 @@ class CommandServer:
     """
     Receives commands for one worker and hands each to the handler of its kind.
 
-    worker    this worker's table number
-    handlers  by CommandKind
+    worker        this worker's table number
+    handlers      by CommandKind
+    before_fence  finishes what still reads from an arena
     """
 
-    def __init__(self, loop: EventLoop, shared: SharedState, worker: int, handlers: dict[int, CommandHandler]) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        shared: SharedState,
+        worker: int,
+        handlers: Mapping[int, CommandHandler],
+        before_fence: Callable[[], None],
+    ) -> None:
         table = shared.workers
         self._loop = loop
         self._shared = shared
         self._table = table
         self._worker = worker
         self._handlers = handlers
+        self._before_fence = before_fence
         generation = table.get(worker, WorkerField.GENERATION)
         self._header = SENDER.pack(MESSAGE, worker, generation)
         self._context = zmq.Context()
@@ -80,19 +89,15 @@ class CommandServer:
         """
         Tell network workers born anew that nothing of their predecessors is in hand any more.
 
-        Safe only between turns, or before anything of this turn was staged: the doorbell's handler runs before the mailbox
-        is drained in the same turn only by chance, so what is staged is finished first (see IoWorker.before_fence).
+        Appends of this turn may have been staged from an old arena already: they are finished first.
         """
         table = self._table
         for index in range(table.network):
             generation = table.get(table.network_worker(index), WorkerField.GENERATION)
             if table.fence(self._worker, index) != generation:
-                self.before_fence()
+                self._before_fence()
                 table.set_fence(self._worker, index, generation)
                 doorbell.ring(self._shared.doorbells[table.network_worker(index)])
-
-    def before_fence(self) -> None:
-        """Finish what reads from an arena; replaced by workers that do."""
 
     def send(self, peer: int, kind: CommandKind, command_id: int, body: bytes) -> None:
         """Send a command to another worker at the end of this turn."""

@@ -20,6 +20,7 @@ from kbroker.api.handlers import HandlerParts, build_handlers
 from kbroker.api.log_readers import LogReaders
 from kbroker.clock import SystemClock
 from kbroker.config.broker_config import BrokerConfig
+from kbroker.coordinator.group_partition import partition_for
 from kbroker.ipc.commands import CommandKind
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.ipc.request_channel import RequestChannel
@@ -91,6 +92,7 @@ class NetworkWorker:
                 readers=self._readers,
                 clock=SystemClock(),
                 fetch=self._fetch,
+                partition_for=partition_for,
             )
         )
         sockets = config.sockets

@@ -29,7 +29,7 @@ _INDEX_SIZE = Struct(">ii")
 class ProducePartition(NamedTuple):
     """One partition's records; size -1: null."""
 
-    index: int
+    partition: int
     position: int
     size_bytes: int
 
@@ -37,7 +37,7 @@ class ProducePartition(NamedTuple):
 class ProduceResult(NamedTuple):
     """What came of one partition; offsets and time are -1 when there was an error."""
 
-    index: int
+    partition: int
     error_code: int
     base_offset: int = -1
     log_append_time_ms: int = -1

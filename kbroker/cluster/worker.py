@@ -1,0 +1,241 @@
+"""
+The cluster worker: keeps the metadata store, decides as the controller, tells all other workers.
+
+Requests come one at a time through the mailbox; each is decided at once (a transaction of the store), published, and
+answered when all workers know.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kbroker.clock import SystemClock
+from kbroker.cluster.adoption import plan_adoption
+from kbroker.cluster.client_requests import ClusterRequests
+from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics
+from kbroker.cluster.embedded import EmbeddedStore
+from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
+from kbroker.cluster.publisher import PATIENCE_MS, Publisher
+from kbroker.cluster.registration import BrokerRegistration, register
+from kbroker.cluster.row_allocator import RowAllocator
+from kbroker.cluster.store import StoreUnavailable
+from kbroker.config.broker_config import BrokerConfig
+from kbroker.config.topic_config import describe_topic, topic_config
+from kbroker.ipc.command_server import CommandServer
+from kbroker.ipc.commands import Command, CommandKind, body_of, unpack_request
+from kbroker.ipc.event_loop import EventLoop
+from kbroker.metadata.delta import MetadataDelta
+from kbroker.metadata.image import BrokerState, Endpoint
+from kbroker.shared.layout import SharedState
+from kbroker.shared.worker_table import WorkerField, WorkerState
+from kbroker.types import Uuid
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_INTERVAL_MS = 250
+STORE_FILE = "kbroker-metadata.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterWorkerSpec:
+    """
+    What the supervisor's side hands to the cluster worker.
+
+    registration        who this broker is
+    listeners           (name, security protocol, real port) of each bound listener
+    failed_directories  log directories that could not be used at the start
+    """
+
+    config: BrokerConfig
+    registration: BrokerRegistration
+    listeners: Sequence[tuple[str, str, int]]
+    failed_directories: frozenset[str]
+
+
+def main(shared: SharedState, spec: ClusterWorkerSpec) -> None:
+    """Run the cluster worker until the broker stops; the first line after the fork."""
+    ClusterWorker(shared, spec).run()
+
+
+class ClusterWorker:
+    """The cluster worker's parts and its life."""
+
+    def __init__(self, shared: SharedState, spec: ClusterWorkerSpec) -> None:
+        self._table = shared.workers
+        self._shared = shared
+        config = spec.config
+        registration = spec.registration
+        self._loop = EventLoop()
+        clock = SystemClock()
+        self._store = EmbeddedStore(store_path(config), clock=clock)
+        self._controller = Controller(
+            self._store,
+            controller_config(config),
+            RowAllocator(shared.partitions),
+            broker_id=registration.broker_id,
+            clock=clock,
+            validate_topic_config=lambda configs: _checked_topic_config(config, configs),
+            validate_broker_config=lambda _broker, configs: configs,
+        )
+        register(self._store, registration, broker_state(config, registration, spec.listeners), clock=clock)
+        self._controller.start()
+        first_life = self._table.get(0, WorkerField.GENERATION) == 1
+        if first_life:
+            self._take_over_disk([d for d in config.log_dirs.directories if d not in spec.failed_directories])
+        self._requests = ClusterRequests(
+            self._controller,
+            _ProducerIds(ProducerIdBlocks(self._store, broker_id=registration.broker_id)),
+            lambda configs: describe_topic(config.settings, config.topic_defaults, configs),
+        )
+        self._server = CommandServer(
+            self._loop,
+            shared,
+            0,
+            {
+                CommandKind.HELLO: self._hello,
+                CommandKind.APPLIED: self._applied,
+                CommandKind.REQUEST: self._request,
+                CommandKind.CALL: self._call,
+            },
+            before_fence=lambda: None,
+        )
+        self._publisher = Publisher(self._loop, self._server, self._table, lambda: self._controller.image)
+        # Deletions of an earlier life: whoever greets this one gets an image without them.
+        self._deletions = list(self._controller.pending_deletions())
+
+    def run(self) -> None:
+        """Serve until the supervisor says stop."""
+        loop = self._loop
+        loop.every(HEARTBEAT_INTERVAL_MS, self._beat)
+        self._beat()
+        loop.at_turn_end(self._check_stop)
+        self._table.set(0, WorkerField.STATE, WorkerState.READY)
+        if self._deletions:
+            loop.call_later(PATIENCE_MS, lambda: self._finish(self._deletions))
+        loop.run()
+        self._server.close()
+        self._store.close()
+
+    def _take_over_disk(self, directories: Sequence[str]) -> None:
+        """Adopt what the store does not know, before anybody else looks at the directories; remove deleted topics."""
+        plan = plan_adoption(directories, self._controller.image.topics, self._controller.pending_deletions())
+        for garbage in plan.garbage:
+            shutil.rmtree(garbage, ignore_errors=True)
+        self._controller.finish_deletions(self._controller.pending_deletions())
+        if plan.topics:
+            self._controller.adopt(plan)
+        if plan.summary:
+            logger.info("%s", plan.summary)
+
+    def _beat(self) -> None:
+        self._table.set(0, WorkerField.HEARTBEAT_MS, time.monotonic_ns() // 1_000_000)
+
+    def _check_stop(self) -> None:
+        if self._table.get(0, WorkerField.STOP_STAGE):
+            self._loop.stop()
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _hello(self, sender: int, _message: bytes, _command: Command) -> None:
+        self._publisher.greet(sender)
+
+    def _applied(self, _sender: int, _message: bytes, _command: Command) -> None:
+        self._publisher.check()
+
+    def _request(self, sender: int, message: bytes, command: Command) -> None:
+        request = unpack_request(message, command)
+        before = set(self._controller.image.topics_by_id)
+        outcome = self._requests.handle(request.api_key, request.api_version, request.body)
+        body = outcome.response.encode(request.api_version)
+        self._answer(sender, command.command_id, body, outcome.delta, before)
+
+    def _call(self, sender: int, message: bytes, command: Command) -> None:
+        arguments = json.loads(body_of(message, command))
+        before = set(self._controller.image.topics_by_id)
+        answer, delta = self._requests.call(arguments.pop("call"), arguments)
+        self._answer(sender, command.command_id, json.dumps(answer).encode(), delta, before)
+
+    def _answer(
+        self, sender: int, command_id: int, body: bytes, delta: MetadataDelta | None, before: set[Uuid]
+    ) -> None:
+        """Publish what changed; answer when everybody has it."""
+        if delta is None:
+            self._server.send(sender, CommandKind.REPLY, command_id, body)
+            return
+        deleted = [topic_id for topic_id in before if topic_id not in self._controller.image.topics_by_id]
+
+        def known_to_all() -> None:
+            self._server.send(sender, CommandKind.REPLY, command_id, body)
+            self._finish(deleted)
+
+        self._publisher.publish(delta, known_to_all)
+
+    def _finish(self, deleted: Sequence[Uuid]) -> None:
+        if deleted:
+            try:
+                self._controller.finish_deletions(deleted)
+            except StoreUnavailable as error:
+                logger.warning("The notes of deleted topics stay until the next start: %s", error)
+
+
+class _ProducerIds:
+    """Blocks of producer ids as requests want them: the first, and how many."""
+
+    def __init__(self, blocks: ProducerIdBlocks) -> None:
+        self._blocks = blocks
+
+    def allocate(self) -> tuple[int, int]:
+        block = self._blocks.allocate()
+        return block.first, block.last - block.first + 1
+
+
+def store_path(config: BrokerConfig) -> str:
+    """Return where the embedded store lies."""
+    return os.path.join(config.metadata.directory, STORE_FILE)
+
+
+def controller_config(config: BrokerConfig) -> ControllerConfig:
+    """Return what the broker's configuration tells the controller."""
+    topics = config.topics
+    groups = config.groups
+    settings = config.settings
+    return ControllerConfig(
+        num_partitions=topics.num_partitions,
+        default_replication_factor=topics.default_replication_factor,
+        delete_topic_enable=topics.delete_topic_enable,
+        unclean_leader_election_enable=bool(settings.value("unclean.leader.election.enable")),
+        internal_topics=internal_topics(
+            offsets_num_partitions=_number(groups["offsets_topic_num_partitions"]),
+            offsets_replication_factor=_number(groups["offsets_topic_replication_factor"]),
+            offsets_segment_bytes=_number(groups["offsets_topic_segment_bytes"]),
+        ),
+    )
+
+
+def broker_state(
+    config: BrokerConfig, registration: BrokerRegistration, listeners: Sequence[tuple[str, str, int]]
+) -> BrokerState:
+    """Return this broker as others see it: advertised addresses, or an empty host for "the one you dialled"."""
+    advertised = {listener.name: listener for listener in config.listeners.advertised or ()}
+    endpoints = []
+    for name, protocol, port in listeners:
+        told = advertised.get(name)
+        host, told_port = ("", port) if told is None else (told.host, told.port or port)
+        endpoints.append(Endpoint(name, protocol, host, told_port))
+    return BrokerState(registration.broker_id, tuple(endpoints), config.identity.rack)
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int), value
+    return value
+
+
+def _checked_topic_config(config: BrokerConfig, configs: Mapping[str, str]) -> Mapping[str, str]:
+    topic_config(config.topic_defaults, configs)
+    return configs

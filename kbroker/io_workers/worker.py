@@ -1,0 +1,267 @@
+"""
+An IO worker: the composition of one process. It wires; it decides nothing.
+
+Start: the metadata image arrives, the worker opens (and recovers) the logs that are its own, publishes their rows, loads the
+group coordinators, and is ready. Appends that come before that wait in their messages. Stop: what is staged is written, logs
+are flushed and closed, checkpoints are written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kbroker.clock import SystemClock
+from kbroker.config.broker_config import BrokerConfig
+from kbroker.errors import KafkaError, LogDirFailed
+from kbroker.io_workers.dispatch import AppendDispatcher
+from kbroker.io_workers.flusher import Flusher
+from kbroker.io_workers.groups import GroupCoordinators
+from kbroker.io_workers.partitions import OwnedPartitions, PartitionChanges, log_config
+from kbroker.ipc.command_server import CommandServer, Completions
+from kbroker.ipc.commands import Command, CommandKind, body_of
+from kbroker.ipc.event_loop import EventLoop
+from kbroker.metadata.delta import decode_delta
+from kbroker.metadata.image import MissedDelta
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.shared.layout import SharedState
+from kbroker.shared.worker_table import WorkerField, WorkerState
+from kbroker.storage.log import Log
+from kbroker.storage.log_config import LogConfig
+from kbroker.storage.log_manager import LogManager, LogManagerConfig
+from kbroker.types import TopicPartition
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_INTERVAL_MS = 250
+TICK_INTERVAL_MS = 500
+_SHORTEST_FLUSH_CHECK_MS = 200
+GENERATION = WorkerField.GENERATION
+
+
+@dataclass(frozen=True, slots=True)
+class IoWorkerSpec:
+    """
+    What the supervisor's side hands to an IO worker.
+
+    index               which IO worker, from 0
+    clean_directories   log directories whose last stop was orderly: their logs need no recovery
+    failed_directories  log directories that could not be used at the start
+    """
+
+    config: BrokerConfig
+    broker_id: int
+    index: int
+    clean_directories: frozenset[str]
+    failed_directories: frozenset[str]
+
+
+def main(shared: SharedState, spec: IoWorkerSpec) -> None:
+    """Run an IO worker until the broker stops; the first line after the fork."""
+    IoWorker(shared, spec).run()
+
+
+class IoWorker:
+    """One IO worker's parts and its life."""
+
+    def __init__(self, shared: SharedState, spec: IoWorkerSpec) -> None:
+        self._shared = shared
+        self._table = shared.workers
+        self._number = self._table.io_worker(spec.index)
+        self._spec = spec
+        self._config = spec.config
+        self._loop = EventLoop()
+        self._clock = SystemClock()
+        self._flusher = Flusher(self._loop)
+        self._completions = Completions(self._loop, shared, spec.index)
+        self._dispatcher = AppendDispatcher(
+            shared.partitions,
+            [arena.memory for arena in shared.arenas],
+            self._completions,
+            self._clock,
+            self._log_dir_failed,
+        )
+        intervals = spec.config.log_manager
+        self._manager = LogManager(
+            spec.config.log_dirs.directories,
+            self._config_for,
+            self._clock,
+            worker=spec.index,
+            intervals=LogManagerConfig(
+                retention_check_interval_ms=intervals.log_retention_check_interval_ms,
+                flush_scheduler_interval_ms=max(
+                    _SHORTEST_FLUSH_CHECK_MS, min(1000, intervals.log_flush_scheduler_interval_ms)
+                ),
+                flush_offset_checkpoint_interval_ms=intervals.log_flush_offset_checkpoint_interval_ms,
+                flush_start_offset_checkpoint_interval_ms=intervals.log_flush_start_offset_checkpoint_interval_ms,
+                high_watermark_checkpoint_interval_ms=intervals.replica_high_watermark_checkpoint_interval_ms,
+                producer_id_expiration_check_interval_ms=intervals.producer_id_expiration_check_interval_ms,
+            ),
+            background=self._flusher.submit,
+        )
+        self._partitions = OwnedPartitions(
+            self._manager, self._config_for, self._dispatcher, spec.broker_id, spec.index, self._table.io
+        )
+        self._groups = GroupCoordinators(spec.config.groups, self._partitions, self._dispatcher, self._completions)
+        self._calls: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"delete_records": self._delete_records}
+        self._ready = False
+        # Commands that came before the logs were open.
+        self._held: list[tuple[int, bytes, Command]] = []
+        self._server = CommandServer(
+            self._loop,
+            shared,
+            self._number,
+            {
+                CommandKind.APPEND: self._append,
+                CommandKind.REQUEST: self._request,
+                CommandKind.CALL: self._call,
+                CommandKind.METADATA: self._metadata,
+            },
+            before_fence=self._finish_turn,
+        )
+
+    def run(self) -> None:
+        """Serve until the supervisor says stop."""
+        loop = self._loop
+        loop.every(HEARTBEAT_INTERVAL_MS, self._beat)
+        loop.every(TICK_INTERVAL_MS, self._tick)
+        loop.at_turn_end(self._end_turn)
+        loop.run()
+        self._close()
+
+    # --- turns ------------------------------------------------------------------------------------------------------
+
+    def _end_turn(self) -> None:
+        self._dispatcher.end_turn()
+        self._groups.advance(self._loop)
+        self._dispatcher.end_turn()
+        self._completions.flush()
+        if self._table.get(self._number, WorkerField.STOP_STAGE):
+            self._loop.stop()
+
+    def _finish_turn(self) -> None:
+        self._dispatcher.end_turn()
+        self._completions.flush()
+
+    def _beat(self) -> None:
+        table = self._table
+        table.set(self._number, WorkerField.HEARTBEAT_MS, time.monotonic_ns() // 1_000_000)
+        table.set(self._number, WorkerField.REQUESTS, self._dispatcher.appends)
+        table.set(self._number, WorkerField.PARTITIONS, len(self._dispatcher.partitions))
+
+    def _tick(self) -> None:
+        if self._ready:
+            # What is staged belongs to the active segment; retention may roll it.
+            self._dispatcher.end_turn()
+            self._partitions.publish(self._manager.tick(self._clock.wall_ms()))
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _append(self, sender: int, message: bytes, command: Command) -> None:
+        if self._ready:
+            self._dispatcher.append(sender, message, command)
+        else:
+            self._held.append((sender, message, command))
+
+    def _request(self, sender: int, message: bytes, command: Command) -> None:
+        if self._ready:
+            self._groups.handle(sender, message, command, self._loop.now_ms)
+        else:
+            self._held.append((sender, message, command))
+
+    def _call(self, sender: int, message: bytes, command: Command) -> None:
+        arguments = json.loads(body_of(message, command))
+        answer = self._calls[arguments["call"]](arguments)
+        self._completions.reply(sender, command.command_id, json.dumps(answer).encode())
+
+    def _delete_records(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Move a log's start: offset -1 stands for the high watermark."""
+        name = TopicPartition(arguments["topic"], arguments["partition"])
+        owned = self._dispatcher.partitions.get(arguments["row"])
+        if owned is None or owned.log is None or owned.log.topic_partition != name:
+            code = ErrorCode.NOT_LEADER_OR_FOLLOWER if owned is None else ErrorCode.KAFKA_STORAGE_ERROR
+            return {"error": int(code), "low_watermark": -1}
+        self._dispatcher.end_turn()
+        log = owned.log
+        offset = log.high_watermark if arguments["offset"] == -1 else arguments["offset"]
+        try:
+            if offset < 0 or offset > log.high_watermark:
+                raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+            if log.config.compacts and not log.config.deletes:
+                raise KafkaError(ErrorCode.POLICY_VIOLATION)
+            log.advance_log_start(offset)
+        except KafkaError as error:
+            return {"error": error.code, "low_watermark": -1}
+        except LogDirFailed as failure:
+            self._log_dir_failed(failure)
+            return {"error": int(ErrorCode.KAFKA_STORAGE_ERROR), "low_watermark": -1}
+        self._dispatcher.publish(owned)
+        return {"error": 0, "low_watermark": log.log_start_offset}
+
+    def _metadata(self, _sender: int, message: bytes, command: Command) -> None:
+        delta = decode_delta(body_of(message, command))
+        try:
+            image = self._partitions.image.apply(delta)
+        except MissedDelta:
+            self._server.send(0, CommandKind.HELLO, 0, b"")
+            return
+        self._dispatcher.end_turn()
+        if self._ready:
+            self._changed(self._partitions.apply(image))
+        else:
+            clean = self._spec.clean_directories
+            was_clean = [directory in clean for directory in self._config.log_dirs.directories]
+            changes = self._partitions.load(image, was_clean, self._beat)
+            self._give_up_failed_directories()
+            self._changed(changes)
+            self._become_ready()
+        self._table.set(self._number, WorkerField.METADATA_VERSION, image.version)
+        self._server.send(0, CommandKind.APPLIED, image.version, b"")
+
+    def _changed(self, changes: PartitionChanges) -> None:
+        self._groups.follow(changes, self._loop.now_ms)
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        self._beat()
+        self._table.set(self._number, WorkerField.STATE, WorkerState.READY)
+        held, self._held = self._held, []
+        for sender, message, command in held:
+            (self._append if command.kind == CommandKind.APPEND else self._request)(sender, message, command)
+
+    # --- disks ------------------------------------------------------------------------------------------------------
+
+    def _config_for(self, topic: str) -> LogConfig:
+        return log_config(
+            self._config.topic_defaults,
+            self._partitions.topic(topic),
+            self._config.log_manager.producer_id_expiration_ms,
+        )
+
+    def _give_up_failed_directories(self) -> None:
+        for index, directory in enumerate(self._config.log_dirs.directories):
+            if directory in self._spec.failed_directories:
+                self._went_offline(self._manager.fail_dir(index, OSError("it could not be used at the start")))
+
+    def _log_dir_failed(self, failure: LogDirFailed) -> None:
+        for index, directory in enumerate(self._config.log_dirs.directories):
+            if failure.directory == directory or failure.directory.startswith(directory + "/"):
+                self._went_offline(self._manager.fail_dir(index, failure))
+                return
+
+    def _went_offline(self, logs: list[Log]) -> None:
+        self._partitions.went_offline(logs)
+
+    def _close(self) -> None:
+        """Leave everything as an orderly stop leaves it."""
+        self._table.set(self._number, WorkerField.STATE, WorkerState.STOPPING)
+        self._dispatcher.end_turn()
+        self._completions.flush()
+        self._flusher.close()
+        if self._ready and not self._manager.close():
+            raise SystemExit("a log could not be closed in order")
+        self._server.close()
