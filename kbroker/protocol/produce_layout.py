@@ -65,14 +65,11 @@ def read_produce_layout(buffer: memoryview, version: int, position: int, end: in
     Raises MalformedMessage for whatever does not fit.
     """
     try:
-        layout, after = (_read_flexible if version >= 9 else _read_plain)(buffer[:end], version, position, end)
+        return (_read_flexible if version >= 9 else _read_plain)(buffer[:end], version, position, end)[0]
     except (error, IndexError) as cause:
         raise MalformedMessage("the request ends in the middle of a field") from cause
     except UnicodeDecodeError as cause:
         raise MalformedMessage("a string is not UTF-8") from cause
-    if after != end:
-        raise MalformedMessage(f"{end - after} bytes follow the request")
-    return layout
 
 
 def _read_plain(buffer: memoryview, version: int, position: int, end: int) -> tuple[ProduceLayout, int]:
