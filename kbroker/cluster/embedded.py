@@ -167,7 +167,7 @@ class EmbeddedStore:
                     f"{path}: written by another kbroker (schema {version}, this one reads {SCHEMA_VERSION}); "
                     "start the kbroker that wrote it, or a newer one"
                 )
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
             if verdict != "ok":
                 raise StartupError(f"{path}: the metadata store is damaged ({verdict}); {damaged}")
             zxid: int = connection.execute("SELECT zxid FROM state").fetchone()[0]

@@ -1,0 +1,28 @@
+"""Partitions are spread over the IO workers, and stay where they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kbroker.metadata.placement import owner_of
+
+
+@given(st.binary(min_size=16, max_size=16), st.integers(1, 32), st.integers(0, 10_000))
+def test_consecutive_partitions_fall_on_all_workers_in_turn(topic_id, workers, first):
+    owners = [owner_of(topic_id, partition, workers) for partition in range(first, first + workers)]
+    assert sorted(owners) == list(range(workers))
+
+
+def test_a_known_partition_has_a_known_owner():
+    # Directories are opened by the owner; a changed hash would go unnoticed until two brokers of different versions meet.
+    topic_id = UUID("00112233-4455-6677-8899-aabbccddeeff").bytes
+    assert [owner_of(topic_id, partition, 4) for partition in range(4)] == [3, 0, 1, 2]
+
+
+def test_topics_of_one_partition_are_spread():
+    counts = Counter(owner_of(UUID(int=number * 7919).bytes, 0, 4) for number in range(1000))
+    assert min(counts.values()) > 200
