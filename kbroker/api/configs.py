@@ -124,7 +124,7 @@ class ConfigHandlers:
             )
 
     def _broker_keys(self, name: str) -> Sequence[DescribedKey]:
-        """Return this broker's keys with what was set while it ran; for the name "" only what is set for all brokers."""
+        """Return this broker's keys with what was set while it ran; for "" only what is set for all brokers."""
         keys = self._describe_broker()
         configs = self._view.image.broker_configs
         for_all = configs.get("", {})
