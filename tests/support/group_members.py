@@ -28,7 +28,7 @@ class GroupMember:
     def __init__(self, command: Sequence[str]) -> None:
         self.assignment: set[tuple[str, int]] | None = None
         self.records: list[tuple[str, int, int, str]] = []
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the member lives
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )

@@ -54,7 +54,7 @@ def test_first_topic(broker: Broker) -> None:
 
 
 def test_two_groups_and_three_keys(broker: Broker) -> None:
-    """`topic1` has three partitions: the one consumer of group1 gets all three keys, each of group2's three gets one."""
+    """`topic1` has three partitions: group1's one consumer gets all keys, each of group2's three gets one."""
     at = ("--bootstrap-server", broker.bootstrap_servers)
     kbroker("topics", "--create", *at, "--partitions", "3", "--topic", "topic1")
     with contextlib.ExitStack() as stack:
