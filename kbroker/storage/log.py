@@ -548,6 +548,7 @@ class Log:
                 active.append_index(self._staged_index, self._staged_time_index)
             for epoch, start_offset in self._staged_epochs:
                 self.epochs.assign(epoch, start_offset)
+                self.leader_epoch = max(self.leader_epoch, epoch)
         except OSError as error:
             self._undo_write(before)
             raise self._storage_error(error) from error

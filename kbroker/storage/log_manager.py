@@ -94,6 +94,7 @@ class LogManager:
         "_clock",
         "_config_for",
         "_due",
+        "_failed",
         "_flushing",
         "_intervals",
         "_known",
@@ -130,6 +131,8 @@ class LogManager:
         """Per directory: partitions with entries, perhaps out of date, in the checkpoints found at the start."""
         self._pending_deletes: list[PendingDelete] = []
         self._flushing: set[TopicPartition] = set()
+        self._failed: list[Log] = []
+        """Logs that went offline between two ticks."""
         now_ms = clock.wall_ms()
         self._due = {name: now_ms + interval for name, interval in self._schedule().items()}
         self.logs: dict[TopicPartition, Log] = {}
@@ -306,7 +309,7 @@ class LogManager:
 
         Costs next to nothing when nothing is due; call it every second or so.
         """
-        changed: list[Log] = []
+        changed, self._failed = self._failed, []
         due = [name for name, due_ms in self._due.items() if now_ms >= due_ms]
         schedule = self._schedule() if due else {}
         for name in due:
@@ -352,23 +355,23 @@ class LogManager:
             elif log.rolled_unflushed:
                 self.flush_in_background(log, log.flush_plan(sealed_only=True))
 
-    def flush_in_background(self, log: Log, plan: FlushPlan, done: Callable[[list[Log]], None] | None = None) -> None:
+    def flush_in_background(self, log: Log, plan: FlushPlan, done: Callable[[bool], None] | None = None) -> None:
         """
         Run a flush plan where it does not hold up the loop.
 
-        done  told afterwards, with the logs that went offline because the disk failed (usually none)
+        done  told afterwards whether the log is durable up to the plan's offset; if not, its directory is offline and
+              the next tick returns the logs concerned
         """
         self._flushing.add(log.topic_partition)
 
         def finished(error: OSError | None) -> None:
             self._flushing.discard(log.topic_partition)
-            failed: list[Log] = []
             if error is None:
                 log.flushed(plan)
             else:
-                failed = self.fail_dir(log.log_dir_index, error)
+                self._failed += self.fail_dir(log.log_dir_index, error)
             if done is not None:
-                done(failed)
+                done(error is None)
 
         self._background(plan.run, finished)
 

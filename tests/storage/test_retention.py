@@ -1,4 +1,4 @@
-"""Which segments may go: by age, by size, below the log start; never past the high watermark, never the last empty one."""
+"""Which segments may go: by age, by size, below the log start; never what is not committed, never the last one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,331 @@
+"""One worker's logs over several directories: placement, restarts, deletion, upkeep, and a disk that fails alone."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from kbroker.errors import KafkaError, StartupError
+from kbroker.shared.partition_table import PartitionRowState
+from kbroker.storage import checkpoints
+from kbroker.storage.log_config import LogConfig
+from kbroker.storage.log_manager import LogManager, LogManagerConfig
+from kbroker.types import TopicPartition
+
+STORAGE_ERROR, INCONSISTENT_TOPIC_ID = 56, 103
+TOPIC_ID = b"i" * 16
+HOUR = 3_600_000
+
+
+def partition(number, topic="t"):
+    return TopicPartition(topic, number)
+
+
+@pytest.fixture
+def dirs(tmp_path):
+    paths = [str(tmp_path / name) for name in ("one", "two")]
+    for path in paths:
+        os.mkdir(path)
+    return paths
+
+
+@pytest.fixture
+def make(dirs, clock):
+    managers = []
+
+    def make_(config=None, *, worker=0, log_dirs=None, owns=lambda _: True, was_clean=None, **options):
+        log_dirs = log_dirs or dirs
+        manager = LogManager(log_dirs, lambda _: config or LogConfig(), clock, worker=worker, **options)
+        manager.open_all(owns, was_clean if was_clean is not None else [False] * len(log_dirs))
+        managers.append(manager)
+        return manager
+
+    yield make_
+    for manager in managers:
+        for log in manager.logs.values():
+            log.close_files()
+
+
+def stop(manager, dirs):
+    assert manager.close()
+    for log_dir in dirs:
+        checkpoints.end_run(log_dir)
+
+
+def test_new_partitions_go_where_fewest_are(make, dirs):
+    manager = make()
+    for number in range(6):
+        manager.create(partition(number), TOPIC_ID)
+    assert [len(os.listdir(path)) for path in dirs] == [3, 3]
+    assert sorted(log.log_dir_index for log in manager.logs.values()) == [0, 0, 0, 1, 1, 1]
+    assert manager.create(partition(0), TOPIC_ID) is manager.logs[partition(0)]
+
+
+def test_an_orderly_stop_needs_no_recovery(make, dirs, append):
+    manager = make()
+    for number in range(4):
+        append(manager.create(partition(number), TOPIC_ID), number + 1)
+    stop(manager, dirs)
+    for log_dir in dirs:
+        names = os.listdir(log_dir)
+        assert ".kafka_cleanshutdown" in names
+        assert not [name for name in names if name.endswith(".0")]  # no parts are left
+        for topic_partition, offset in checkpoints.read_offset_checkpoint(
+            f"{log_dir}/recovery-point-offset-checkpoint"
+        ).items():
+            assert offset == topic_partition.partition + 1
+    was_clean = [checkpoints.begin_run(log_dir) for log_dir in dirs]
+    assert was_clean == [True, True]
+    manager = make(was_clean=was_clean)
+    assert {key.partition: log.log_end_offset for key, log in manager.logs.items()} == {0: 1, 1: 2, 2: 3, 3: 4}
+
+
+def test_stopping_an_idle_broker_writes_nothing(make, dirs, append, monkeypatch):
+    manager = make()
+    append(manager.create(partition(0), TOPIC_ID))
+    stop(manager, dirs)
+    manager = make(was_clean=[checkpoints.begin_run(log_dir) for log_dir in dirs])
+    synced = []
+    monkeypatch.setattr("kbroker.storage.log._sync_file", synced.append)
+    assert manager.close()
+    assert synced == []
+
+
+def test_workers_share_a_directory(make, dirs, append):
+    """Each opens its own partitions; together they leave Kafka's one file."""
+    workers = [make(worker=number, owns=lambda key, number=number: key.partition % 2 == number) for number in (0, 1)]
+    for number in range(4):
+        append(workers[number % 2].create(partition(number), TOPIC_ID), 5)
+    for worker in workers:
+        assert worker.close()
+    for log_dir in dirs:
+        checkpoints.end_run(log_dir)
+    merged = {}
+    for log_dir in dirs:
+        merged |= checkpoints.read_offset_checkpoint(f"{log_dir}/recovery-point-offset-checkpoint")
+        assert checkpoints.begin_run(log_dir)
+    assert merged == {partition(number): 5 for number in range(4)}
+    again = make(owns=lambda key: key.partition == 3, was_clean=[True, True])
+    assert list(again.logs) == [partition(3)]
+
+
+def test_a_worker_killed_and_reborn_recovers(make, append, clock):
+    manager = make()
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log, 3)
+    log.flush()
+    append(log, 2)
+    clock.advance(60_000)
+    manager.tick(clock.wall_ms())
+    for log in manager.logs.values():
+        log.close_files()
+    log = make().logs[partition(0)]
+    assert (log.log_end_offset, log.recovery_point) == (5, 3)
+
+
+def test_deleted_partitions_are_removed_after_the_delay(make, append, clock, dirs):
+    manager = make(LogConfig(file_delete_delay_ms=1000))
+    append(manager.create(partition(0), TOPIC_ID))
+    manager.delete(partition(0))
+    manager.delete(partition(0))
+    assert manager.logs == {}
+    clock.advance(999)
+    manager.tick(clock.wall_ms())
+    assert [name for path in dirs for name in os.listdir(path) if name.endswith("-delete")]
+    clock.advance(1)
+    manager.tick(clock.wall_ms())
+    assert not [name for path in dirs for name in os.listdir(path) if name.endswith("-delete")]
+
+
+def test_a_deletion_interrupted_by_a_restart_is_finished(make, append, clock, dirs):
+    manager = make()
+    append(manager.create(partition(0), TOPIC_ID))
+    manager.delete(partition(0))
+    manager = make()
+    assert manager.logs == {}
+    clock.advance(60_000)
+    manager.tick(clock.wall_ms())
+    assert not [name for path in dirs for name in os.listdir(path) if name.endswith("-delete")]
+
+
+def test_a_recreated_topic_does_not_inherit_its_recovery_point(make, append, clock, dirs):
+    """Else the new log's batches below it would never be checked after a crash."""
+    manager = make(log_dirs=dirs[:1])
+    log = manager.create(partition(0), TOPIC_ID)
+    for _ in range(10):
+        append(log)
+    stop(manager, dirs[:1])
+    checkpoints.begin_run(dirs[0])
+    manager = make(log_dirs=dirs[:1], was_clean=[True])
+    manager.delete(partition(0))
+    append(manager.create(partition(0), b"j" * 16))
+    assert checkpoints.read_merged_checkpoint(dirs[0], checkpoints.RECOVERY_POINT_CHECKPOINT) == {partition(0): 0}
+
+
+def test_another_topic_of_the_same_name_is_refused(make):
+    manager = make()
+    manager.create(partition(0), TOPIC_ID)
+    with pytest.raises(KafkaError) as caught:
+        manager.create(partition(0), b"j" * 16)
+    assert caught.value.code == INCONSISTENT_TOPIC_ID
+
+
+def test_a_partition_in_two_directories_stops_the_start(make, dirs):
+    for path in dirs:
+        os.mkdir(f"{path}/t-0")
+    with pytest.raises(StartupError, match="t-0 is in two log directories"):
+        make()
+
+
+def test_what_is_no_partition_is_left_alone(make, dirs):
+    for name in ("lost+found", "t-0.abc-future", "notes"):
+        os.mkdir(f"{dirs[0]}/{name}")
+    assert make().logs == {}
+    assert len(os.listdir(dirs[0])) == 3
+
+
+# -------------------------------------------------------------------------------------------- upkeep
+
+
+def test_retention_runs_when_due_and_tells_what_changed(make, append, clock):
+    manager = make(LogConfig(retention_ms=HOUR), intervals=LogManagerConfig(retention_check_interval_ms=5000))
+    old, new = (manager.create(partition(number), TOPIC_ID) for number in (0, 1))
+    append(old, 1, clock.wall_ms() - 2 * HOUR)
+    append(new, 1, clock.wall_ms())
+    assert manager.tick(clock.wall_ms() + 4999) == []
+    assert manager.tick(clock.wall_ms() + 5000) == [old]
+    assert old.row().log_start_offset == 1
+    assert manager.tick(clock.wall_ms() + 10_000) == []
+
+
+def test_flushes_happen_in_the_background(make, append, clock):
+    jobs = []
+    manager = make(LogConfig(flush_ms=1000), background=lambda job, done: jobs.append((job, done)))
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log, 3)
+    clock.advance(2000)
+    manager.tick(clock.wall_ms())
+    clock.advance(2000)
+    manager.tick(clock.wall_ms())
+    ((job, done),) = jobs  # one at a time per log
+    append(log, 1)
+    job()
+    assert log.recovery_point == 0
+    done(None)
+    assert log.recovery_point == 3
+
+
+def test_sealed_segments_are_flushed_without_being_asked(make, append, clock):
+    manager = make(LogConfig(segment_bytes=1000))
+    log = manager.create(partition(0), TOPIC_ID)
+    for _ in range(30):
+        append(log, 2)
+    clock.advance(1000)
+    manager.tick(clock.wall_ms())
+    assert 0 < log.recovery_point == log.row().active_base_offset
+
+
+def test_a_checkpoint_is_written_only_when_it_changed(make, append, clock, dirs, monkeypatch):
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID))
+    written = []
+    monkeypatch.setattr(
+        "kbroker.storage.log_manager.write_offset_checkpoint", lambda path, offsets: written.append(path)
+    )
+    for _ in range(3):
+        clock.advance(HOUR)
+        manager.tick(clock.wall_ms())
+    assert sorted(map(os.path.basename, written)) == [
+        "recovery-point-offset-checkpoint.0",
+        "replication-offset-checkpoint.0",
+    ]
+
+
+def test_the_log_start_survives_where_no_segment_tells_it(make, append, dirs):
+    manager = make()
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log, 10)
+    log.advance_log_start(4)
+    stop(manager, dirs)
+    manager = make(was_clean=[checkpoints.begin_run(log_dir) for log_dir in dirs])
+    assert manager.logs[partition(0)].log_start_offset == 4
+
+
+def test_expired_producers_are_forgotten(make, append, clock):
+    manager = make(LogConfig(producer_id_expiration_ms=1000))
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log, 1, clock.wall_ms(), producer_id=9, producer_epoch=0, base_sequence=0)
+    clock.advance(600_000)
+    manager.tick(clock.wall_ms())
+    assert log.producers.entries == {}
+
+
+# -------------------------------------------------------------------------------------------- failing disks
+
+
+def test_a_failing_disk_goes_offline_alone(make, append, dirs):
+    manager = make()
+    logs = [manager.create(partition(number), TOPIC_ID) for number in range(4)]
+    failed = manager.fail_dir(0, OSError(5, "Input/output error"))
+    assert {log.log_dir_index for log in failed} == {0}
+    assert manager.fail_dir(0, OSError(5, "again")) == []
+    assert manager.offline_dirs == [dirs[0]]
+    for log in logs:
+        if log in failed:
+            assert log.row().state == PartitionRowState.OFFLINE
+            with pytest.raises(KafkaError) as caught:
+                append(log)
+            assert caught.value.code == STORAGE_ERROR
+        else:
+            append(log)
+    assert manager.create(partition(9), TOPIC_ID).log_dir_index == 1
+    with pytest.raises(KafkaError) as caught:
+        manager.create(partition(10), TOPIC_ID, is_new=False)  # it may lie in the directory that is offline
+    assert caught.value.code == STORAGE_ERROR
+    assert not manager.close()  # not an orderly stop
+
+
+def test_a_directory_that_cannot_be_read_goes_offline_at_the_start(make, dirs, append, monkeypatch):
+    manager = make()
+    for number in range(2):
+        append(manager.create(partition(number), TOPIC_ID))
+    lost = manager.logs[partition(0)].log_dir_index
+    listdir = os.listdir
+
+    def fail(path):
+        if path == dirs[lost]:
+            raise OSError(5, "Input/output error")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", fail)
+    manager = make()
+    assert manager.offline_dirs == [dirs[lost]]
+    assert list(manager.logs) == [partition(1)]
+
+
+def test_a_flush_that_fails_takes_the_directory_offline(make, append, clock, monkeypatch):
+    manager = make(LogConfig(flush_messages=1))
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log)
+
+    def fail(fd):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("kbroker.storage.log._sync_file", fail)
+    outcome = []
+    manager.flush_in_background(log, log.flush_plan(), outcome.append)
+    assert outcome == [False]
+    assert manager.tick(clock.wall_ms()) == [log]
+    assert log.row().state == PartitionRowState.OFFLINE
+    assert log.recovery_point == 0
+
+
+def test_no_directory_left(make):
+    manager = make()
+    for index in (0, 1):
+        manager.fail_dir(index, OSError(5, "Input/output error"))
+    with pytest.raises(KafkaError) as caught:
+        manager.create(partition(0), TOPIC_ID)
+    assert caught.value.code == STORAGE_ERROR
+    assert manager.tick(10**15) == []
