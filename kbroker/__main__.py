@@ -61,7 +61,13 @@ def main(arguments: list[str] | None = None) -> Any:
         cli.main(arguments, prog_name="kbroker")
     except KbrokerError as error:
         click.echo(f"kbroker: {error}", err=True)
-        sys.exit(1)
+    except Exception as error:
+        # Only a tool that has imported the client library can have met one of its errors.
+        library = sys.modules.get("confluent_kafka")
+        if library is None or not isinstance(error, library.KafkaException):
+            raise
+        click.echo(f"kbroker: {error.args[0].str()}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

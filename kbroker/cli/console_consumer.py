@@ -309,7 +309,13 @@ def _start(consumer: Consumer, selection: Selection) -> None:
 
     if selection.partition is None:
         pattern = None if selection.include is None else selection.include.strip().replace(",", "|")
-        consumer.subscribe([selection.topic or f"^(?:{pattern})$"])
+        try:
+            # The library's regular expressions are POSIX's: no (?:...) here.
+            consumer.subscribe([selection.topic or f"^({pattern})$"])
+        except KafkaException:
+            raise CommandError(
+                f"--include {selection.include}: the client library cannot use this expression"
+            ) from None
         return
     topic = selection.topic or ""
     try:

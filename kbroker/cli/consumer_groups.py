@@ -184,7 +184,7 @@ class GroupAdmin:
         """Return all groups (ConsumerGroupListing), sorted by id."""
         result = self._admin.list_consumer_groups(request_timeout=self._timeout_s).result()
         for error in result.errors or ():
-            raise error
+            raise CommandError(error.str())
         return sorted(result.valid or (), key=lambda one: one.group_id)
 
     def describe(self, groups: Sequence[str]) -> dict[str, Any]:

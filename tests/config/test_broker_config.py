@@ -200,7 +200,7 @@ def test_a_bad_override_is_named() -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read the configuration .*/none.properties: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*/none\.properties: No such file"):
         load_config(str(tmp_path / "none.properties"))
 
 

@@ -52,7 +52,7 @@ def test_line_numbers_are_those_where_the_property_starts() -> None:
 
 @pytest.mark.parametrize("text", ["a=\\u00g1", "a=\\u12", "\\uzzzz=b"])
 def test_a_bad_unicode_escape_names_file_and_line(text: str) -> None:
-    """Windows paths such as C:\\users fall into this trap."""
+    """Paths of Windows fall into this trap."""
     with pytest.raises(ConfigError, match=r"f line 1: .*escape"):
         parse_properties(text, "f")
 
