@@ -22,6 +22,7 @@ from kbroker.clock import Clock
 from kbroker.cluster import nodes
 from kbroker.cluster.adoption import AdoptionPlan, read_deleted_topics
 from kbroker.cluster.config_changes import Change, increments, replaced, replacement
+from kbroker.cluster.leader_election import elect, new_partition, offline_replicas
 from kbroker.cluster.replica_assignment import Start, assign_replicas, broker_order, random_start
 from kbroker.cluster.requests import (
     USE_DEFAULT,
@@ -65,7 +66,6 @@ from kbroker.errors import ConfigError, KafkaError, StartupError
 from kbroker.metadata.delta import MetadataDelta, full_delta
 from kbroker.metadata.image import (
     INTERNAL_TOPICS,
-    NO_LEADER,
     NO_ROW,
     BrokerState,
     MetadataImage,
@@ -291,7 +291,7 @@ class Controller:
         writes: list[Operation] = []
         for partition, node in enumerate(found):
             if node is None:
-                state = self._new_partition(partition, replicas[partition], brokers)
+                state = new_partition(partition, replicas[partition], brokers)
                 if not writes and self._store.exists(nodes.partitions_path(topic)) is None:
                     writes.append(Create(nodes.partitions_path(topic)))
                 if self._store.exists(nodes.partition_path(topic, partition)) is None:
@@ -307,7 +307,7 @@ class Controller:
                     node[1].version,
                     replicas[partition],
                     stored.isr,
-                    tuple(broker for broker in replicas[partition] if broker not in brokers),
+                    offline_replicas(replicas[partition], brokers),
                 )
                 state = self._elect(before, config, brokers)
                 if state is not before:
@@ -325,7 +325,8 @@ class Controller:
         """
         Take notice of brokers that came or went; return what follows for partitions, None when nothing does.
 
-        Partitions whose leader died get another from their in-sync replicas, with the next leader epoch.
+        Partitions whose leader died get another from their in-sync replicas, which the dead ones leave. A KafkaError
+        (the store failed in between) leaves the image behind the tree: start anew.
         """
         brokers = self._read_brokers()
         before = self.image.brokers
@@ -338,7 +339,7 @@ class Controller:
             after = []
             writes: list[Operation] = []
             for state in topic.partitions:
-                offline = tuple(broker for broker in state.replicas if broker not in brokers)
+                offline = offline_replicas(state.replicas, brokers)
                 seen = state if offline == state.offline_replicas else replace(state, offline_replicas=offline)
                 elected = self._elect(seen, topic.config, brokers)
                 if elected is not seen:
@@ -355,27 +356,7 @@ class Controller:
     def _elect(
         self, state: PartitionState, config: Mapping[str, str], brokers: Mapping[int, BrokerState]
     ) -> PartitionState:
-        """Return the partition with a live leader, or without one; `state` itself when nothing changes."""
-        if state.leader in brokers:
-            return state
-        candidates = [broker for broker in state.replicas if broker in brokers and broker in state.isr]
-        isr = tuple(broker for broker in state.isr if broker in brokers)
-        if not candidates and self._unclean_election_allowed(config):
-            # The one who leads now defines the log: whatever it lacks is lost.
-            candidates = [broker for broker in state.replicas if broker in brokers]
-            isr = tuple(candidates[:1])
-        if not candidates:
-            # The last in-sync replicas stay on record: only they may lead later.
-            if state.leader == NO_LEADER:
-                return state
-            candidates, isr = [NO_LEADER], state.isr
-        return replace(
-            state,
-            leader=candidates[0],
-            isr=isr,
-            leader_epoch=state.leader_epoch + 1,
-            partition_epoch=state.partition_epoch + 1,
-        )
+        return elect(state, brokers, unclean=self._unclean_election_allowed(config))
 
     def _unclean_election_allowed(self, config: Mapping[str, str]) -> bool:
         own = config.get("unclean.leader.election.enable")
@@ -651,7 +632,7 @@ class Controller:
         """Write new partitions of a topic; return them with their rows."""
         have = len(topic.partitions)
         states = tuple(
-            self._new_partition(partition, placed, self.image.brokers, (leader_epochs or {}).get(partition, 0))
+            new_partition(partition, placed, self.image.brokers, (leader_epochs or {}).get(partition, 0))
             for partition, placed in enumerate(replicas, have)
         )
         whole = replace(topic, partitions=topic.partitions + states)
@@ -826,26 +807,10 @@ class Controller:
     ) -> TopicState:
         """Return a new topic, without rows."""
         partitions = tuple(
-            self._new_partition(partition, placed, self.image.brokers, leader_epochs[partition] if leader_epochs else 0)
+            new_partition(partition, placed, self.image.brokers, leader_epochs[partition] if leader_epochs else 0)
             for partition, placed in enumerate(replicas)
         )
         return TopicState(name, topic_id, partitions, config, internal=name in INTERNAL_TOPICS)
-
-    def _new_partition(
-        self, partition: int, replicas: tuple[int, ...], brokers: Mapping[int, BrokerState], leader_epoch: int = 0
-    ) -> PartitionState:
-        """Return a partition that never had a leader: the first live replica leads, all live ones are in sync."""
-        live = tuple(broker for broker in replicas if broker in brokers)
-        return PartitionState(
-            partition,
-            NO_ROW,
-            live[0] if live else NO_LEADER,
-            leader_epoch,
-            0,
-            replicas,
-            live or replicas,
-            tuple(broker for broker in replicas if broker not in brokers),
-        )
 
     def _with_row(self, topic_id: Uuid, state: PartitionState) -> PartitionState:
         """Return the partition with its row, when this broker holds a replica."""

@@ -112,7 +112,7 @@ def test_what_cannot_be_is_refused(store):
 def test_what_is_no_path_is_refused(store):
     for path in ("", "a", "/a/", "//a", "/a//b", "/./a", "/a/..", "/a\0"):
         for call in (store.create, store.get, store.children, store.delete, store.exists, store.ensure):
-            with pytest.raises(ValueError, match="a path starts with|is no name"):
+            with pytest.raises(ValueError, match=r"a path starts with|is no name"):
                 call(path)
 
 
@@ -411,7 +411,7 @@ class Model:
             return
         if path not in self.nodes:
             raise NoNode(path)
-        data, version = self.nodes[path]
+        _data, version = self.nodes[path]
         if operation.version not in (-1, version):
             raise BadVersion(path)
         if isinstance(operation, SetData):

@@ -18,7 +18,7 @@ def test_consecutive_partitions_fall_on_all_workers_in_turn(topic_id, workers, f
 
 
 def test_a_known_partition_has_a_known_owner():
-    # Directories are opened by the owner; a changed hash would go unnoticed until two brokers of different versions meet.
+    # All processes of a broker must agree, whichever code computed it.
     topic_id = UUID("00112233-4455-6677-8899-aabbccddeeff").bytes
     assert [owner_of(topic_id, partition, 4) for partition in range(4)] == [3, 0, 1, 2]
 

@@ -1,0 +1,688 @@
+"""What the controller decides, that it writes what it decides, and that a reborn one finds it again."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+
+from kbroker.clock import ManualClock
+from kbroker.cluster import nodes
+from kbroker.cluster.adoption import AdoptedTopic, AdoptionPlan
+from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics, new_uuid
+from kbroker.cluster.embedded import EmbeddedStore
+from kbroker.cluster.requests import (
+    ConfigChange,
+    ConfigOperation,
+    MorePartitions,
+    NewTopic,
+    ResourceChanges,
+    ResourceConfig,
+    ResourceType,
+    TopicReference,
+)
+from kbroker.cluster.row_allocator import RowAllocator
+from kbroker.cluster.store import StoreUnavailable
+from kbroker.config.topic_keys import TOPIC_KEYS
+from kbroker.errors import ConfigError, KafkaError, StartupError
+from kbroker.metadata.delta import decode_delta
+from kbroker.metadata.image import NO_LEADER, NO_ROW, BrokerState, Endpoint, MetadataImage, PartitionState
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.shared.partition_table import PartitionTable, region_size
+from kbroker.types import ZERO_UUID
+
+ROWS = 60
+TOPIC, BROKER = ResourceType.TOPIC, ResourceType.BROKER
+
+
+def broker(broker_id, rack=None):
+    return BrokerState(broker_id, (Endpoint("PLAINTEXT", "PLAINTEXT", f"host{broker_id}", 9092),), rack)
+
+
+def checked_topic_config(config):
+    for name, value in config.items():
+        if name not in TOPIC_KEYS:
+            raise ConfigError(f"Unknown topic config name: {name}")
+        TOPIC_KEYS[name].parse(value)
+    return dict(config)
+
+
+class House:
+    """A store with live brokers, and a follower that knows only the deltas."""
+
+    def __init__(self, path, brokers=(0,), rows=ROWS, **config):
+        self.path = str(path)
+        self.config = ControllerConfig(internal_topics=internal_topics(offsets_num_partitions=5), **config)
+        self.table = PartitionTable(memoryview(bytearray(region_size(rows))), rows)
+        self.brokers = brokers
+        self.follower = MetadataImage()
+        self.open()
+
+    def open(self, **config):
+        """Start everything but the partition table anew, as after the death of the cluster worker."""
+        self.store = EmbeddedStore(self.path, clock=ManualClock())
+        self.store.ensure(nodes.CLUSTER_ID)
+        self.store.set(nodes.CLUSTER_ID, nodes.encode_cluster_id("cluster-of-the-test-00"))
+        self.store.ensure(nodes.BROKER_IDS)
+        for broker_id in self.brokers:
+            self.enter(broker_id)
+        self.rows = RowAllocator(self.table)
+        self.controller = Controller(
+            self.store,
+            self.config,
+            self.rows,
+            broker_id=0,
+            clock=ManualClock(),
+            validate_topic_config=checked_topic_config,
+            validate_broker_config=lambda _broker, config: config,
+            random=Random(1),
+        )
+        self.take(self.controller.start())
+
+    def enter(self, broker_id):
+        path = nodes.broker_path(broker_id)
+        self.store.create(path, nodes.encode_broker(broker(broker_id), 0), ephemeral=True)
+
+    def leave(self, broker_id):
+        self.store.delete(nodes.broker_path(broker_id))
+
+    def reopen(self):
+        self.store.close()
+        self.open()
+
+    def take(self, outcome):
+        """Pass what a decision says on to the follower; return the decision's results."""
+        delta = getattr(outcome, "delta", outcome)
+        if delta is not None:
+            self.follower = self.follower.apply(decode_delta(delta.encode()))
+        assert self.follower == self.controller.image
+        return getattr(outcome, "results", None)
+
+    def create(self, *topics, **options):
+        return self.take(self.controller.create_topics(topics, **options))
+
+    def json(self, path):
+        return json.loads(self.store.get(path)[0])
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path / "store.sqlite", num_partitions=2)
+    yield house
+    house.store.close()
+
+
+@pytest.fixture
+def three(tmp_path):
+    house = House(tmp_path / "store.sqlite", brokers=(0, 1, 2))
+    yield house
+    house.store.close()
+
+
+def codes(results):
+    return [ErrorCode(result.error_code) for result in results]
+
+
+# ---- start
+
+
+def test_the_whole_image_is_told_at_the_start(house):
+    assert house.follower.cluster_id == "cluster-of-the-test-00"
+    assert house.follower.controller_id == 0
+    assert house.follower.brokers == {0: broker(0)}
+    assert house.json("/controller")["brokerid"] == 0
+    assert house.store.get("/controller_epoch")[0] == b"1"
+
+
+def test_a_reborn_controller_finds_everything_again(house):
+    house.create(NewTopic("a", 3, configs={"retention.ms": "5"}), NewTopic("b"))
+    house.take(house.controller.alter_configs([ResourceConfig(BROKER, "", {"log.retention.ms": "7"})]))
+    before = house.controller.image
+    house.reopen()
+    after = house.controller.image
+    assert after.version > before.version
+    assert after.topics == before.topics
+    assert after.broker_configs == {"": {"log.retention.ms": "7"}}
+    assert house.store.get("/controller_epoch")[0] == b"2"
+    assert codes(house.create(NewTopic("a"), NewTopic("c"))) == [ErrorCode.TOPIC_ALREADY_EXISTS, ErrorCode.NONE]
+
+
+def test_only_one_controller_at_a_time(house):
+    with pytest.raises(KafkaError) as raised:
+        house.controller.start()
+    assert raised.value.code == ErrorCode.NOT_CONTROLLER
+
+
+def test_a_replaced_controller_writes_nothing(house):
+    house.store.set("/controller_epoch", b"9")
+    results = house.create(NewTopic("a"))
+    assert codes(results) == [ErrorCode.NOT_CONTROLLER]
+    assert house.store.children("/brokers/topics") == []
+    assert house.rows.free == ROWS
+
+
+def test_what_kafka_left_unfinished_is_finished(house):
+    # A topic as tools create it: no states yet, no topic id (before 2.8), no configuration.
+    house.store.create("/brokers/topics/old", b'{"version":1,"partitions":{"0":[0],"1":[0]}}')
+    house.reopen()
+    topic = house.controller.image.topics["old"]
+    assert [state.leader for state in topic.partitions] == [0, 0]
+    assert topic.topic_id != ZERO_UUID
+    house.reopen()
+    assert house.controller.image.topics["old"] == topic
+
+
+def test_more_partitions_than_rows_are_explained(tmp_path):
+    house = House(tmp_path / "store.sqlite", rows=4)
+    house.create(NewTopic("a", 4))
+    house.table = PartitionTable(memoryview(bytearray(region_size(3))), 3)
+    house.store.close()
+    with pytest.raises(StartupError, match="more partitions than the 3"):
+        house.open()
+    house.store.close()
+
+
+# ---- create topics
+
+
+def test_a_topic_is_written_as_kafka_does(house):
+    (result,) = house.create(NewTopic("events", 2, 1, configs={"retention.ms": "3600000"}))
+    assert (result.error_code, result.error_message) == (0, None)
+    assert (result.num_partitions, result.replication_factor) == (2, 1)
+    assert result.configs == {"retention.ms": "3600000"}
+    document = house.json("/brokers/topics/events")
+    assert document["partitions"] == {"0": [0], "1": [0]}
+    assert (document["version"], len(document["topic_id"])) == (3, 22)
+    assert house.json("/brokers/topics/events/partitions/1/state") == {
+        "controller_epoch": 1,
+        "leader": 0,
+        "version": 1,
+        "leader_epoch": 0,
+        "isr": [0],
+    }
+    assert house.json("/config/topics/events") == {"version": 1, "config": {"retention.ms": "3600000"}}
+    topic = house.follower.topics["events"]
+    assert topic.topic_id == result.topic_id
+    assert topic.partitions == tuple(PartitionState(index, index, 0, 0, 0, (0,), (0,)) for index in range(2))
+    assert list(house.table.claimed()) == [(0, topic.topic_id, 0), (1, topic.topic_id, 1)]
+
+
+def test_what_is_not_said_is_the_broker_s_default(house):
+    (result,) = house.create(NewTopic("a"))
+    assert (result.num_partitions, result.replication_factor) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("topic", "code", "message"),
+    [
+        (NewTopic(""), ErrorCode.INVALID_TOPIC_EXCEPTION, "empty"),
+        (NewTopic("."), ErrorCode.INVALID_TOPIC_EXCEPTION, "'.'"),
+        (NewTopic(".."), ErrorCode.INVALID_TOPIC_EXCEPTION, "'..'"),
+        (NewTopic("a b"), ErrorCode.INVALID_TOPIC_EXCEPTION, "ASCII alphanumerics"),
+        (NewTopic("ä"), ErrorCode.INVALID_TOPIC_EXCEPTION, "ASCII alphanumerics"),
+        (NewTopic("a\n"), ErrorCode.INVALID_TOPIC_EXCEPTION, "ASCII alphanumerics"),
+        (NewTopic("a/b"), ErrorCode.INVALID_TOPIC_EXCEPTION, "ASCII alphanumerics"),
+        (NewTopic("x" * 250), ErrorCode.INVALID_TOPIC_EXCEPTION, "max allowed length 249"),
+        (NewTopic("__cluster_metadata"), ErrorCode.INVALID_TOPIC_EXCEPTION, "KRaft"),
+        (NewTopic("there.is"), ErrorCode.TOPIC_ALREADY_EXISTS, "already exists"),
+        (NewTopic("there_is"), ErrorCode.INVALID_TOPIC_EXCEPTION, "collides with existing topic: there.is"),
+        (NewTopic("a", 0), ErrorCode.INVALID_PARTITIONS, "larger than 0"),
+        (NewTopic("a", -2), ErrorCode.INVALID_PARTITIONS, "larger than 0"),
+        (NewTopic("a", 2**31 - 1), ErrorCode.INVALID_PARTITIONS, "can hold in all"),
+        (NewTopic("a", 60), ErrorCode.INVALID_PARTITIONS, "at most 60 partitions, of which 59 are free"),
+        (NewTopic("a", 1, 0), ErrorCode.INVALID_REPLICATION_FACTOR, "larger than 0"),
+        (NewTopic("a", 1, -2), ErrorCode.INVALID_REPLICATION_FACTOR, "larger than 0"),
+        (NewTopic("a", 1, 3), ErrorCode.INVALID_REPLICATION_FACTOR, "3 larger than available brokers: 1"),
+        (NewTopic("a", 1, assignments={0: [0]}), ErrorCode.INVALID_REQUEST, "must be -1"),
+        (NewTopic("a", -1, 1, assignments={0: [0]}), ErrorCode.INVALID_REQUEST, "must be -1"),
+        (NewTopic("a", assignments={1: [0]}), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "consecutive 0-based"),
+        (NewTopic("a", assignments={0: []}), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "empty replica list"),
+        (NewTopic("a", assignments={0: [0, 0]}), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "more than once"),
+        (NewTopic("a", assignments={0: [0, 7]}), ErrorCode.INVALID_REPLICA_ASSIGNMENT, r"unknown broker\(s\) 7"),
+        (NewTopic("a", configs={"no.such": "1"}), ErrorCode.INVALID_CONFIG, "no.such"),
+        (NewTopic("a", configs={"retention.ms": "x"}), ErrorCode.INVALID_CONFIG, "whole number"),
+        (NewTopic("a", configs={"retention.ms": None}), ErrorCode.INVALID_CONFIG, "Null value"),
+    ],
+    ids=lambda value: value.name if isinstance(value, ErrorCode) else "",
+)
+@pytest.mark.parametrize("validate_only", [False, True])
+def test_a_topic_that_cannot_be_is_refused_with_kafka_s_code(house, topic, code, message, validate_only):
+    house.create(NewTopic("there.is", 1))
+    before = house.controller.image
+    bad, good = house.create(topic, NewTopic("good", 1), validate_only=validate_only)
+    assert bad.error_code == code
+    with pytest.raises(KafkaError, match=message):
+        raise KafkaError(code, bad.error_message)
+    assert (bad.topic_id, bad.num_partitions, bad.replication_factor) == (ZERO_UUID, -1, -1)
+    assert good.error_code == ErrorCode.NONE
+    assert set(house.controller.image.topics) == set(before.topics) | (set() if validate_only else {"good"})
+
+
+def test_a_name_of_249_characters_is_fine(house):
+    assert codes(house.create(NewTopic("x" * 249))) == [ErrorCode.NONE]
+
+
+def test_a_name_given_twice_is_refused_and_the_others_go_on(house):
+    results = house.create(NewTopic("a", 1), NewTopic("b", 1), NewTopic("a", 2))
+    assert [(result.name, result.error_code) for result in results] == [("a", ErrorCode.INVALID_REQUEST), ("b", 0)]
+
+
+def test_names_of_one_request_can_collide(house):
+    results = house.create(NewTopic("a.b", 1), NewTopic("a_b", 1))
+    assert codes(results) == [ErrorCode.NONE, ErrorCode.INVALID_TOPIC_EXCEPTION]
+    assert codes(house.create(NewTopic("a.b", 1), NewTopic("a_b", 1), validate_only=True)) == [
+        ErrorCode.TOPIC_ALREADY_EXISTS,
+        ErrorCode.INVALID_TOPIC_EXCEPTION,
+    ]
+
+
+def test_validating_changes_nothing(house):
+    before = house.controller.image
+    (result,) = house.create(NewTopic("a", 3), validate_only=True)
+    assert (result.error_code, result.num_partitions, result.topic_id) == (0, 3, ZERO_UUID)
+    assert house.controller.image is before
+    assert house.store.children("/brokers/topics") == []
+    assert codes(house.create(NewTopic("b", 40), NewTopic("c", 40), validate_only=True)) == [
+        ErrorCode.NONE,
+        ErrorCode.INVALID_PARTITIONS,
+    ]
+
+
+def test_a_manual_assignment_is_honoured(three):
+    (result,) = three.create(NewTopic("a", assignments={0: [1, 2], 1: [2, 0]}))
+    assert (result.num_partitions, result.replication_factor) == (2, 2)
+    first, second = three.follower.topics["a"].partitions
+    assert (first.leader, first.replicas, first.isr, first.row) == (1, (1, 2), (1, 2), NO_ROW)
+    assert (second.leader, second.replicas, second.isr, second.row) == (2, (2, 0), (2, 0), 0)
+    (bad,) = three.create(NewTopic("b", assignments={0: [1, 2], 1: [2]}))
+    assert bad.error_code == ErrorCode.INVALID_REPLICA_ASSIGNMENT
+
+
+def test_leaders_and_replicas_are_spread(three):
+    three.create(NewTopic("a", 6, 2))
+    states = three.follower.topics["a"].partitions
+    leaders = [state.leader for state in states]
+    assert sorted(leaders) == [0, 0, 1, 1, 2, 2]
+    assert len({state.replicas for state in states}) == 6
+
+
+def test_internal_topics_get_the_settings_they_need(tmp_path):
+    house = House(tmp_path / "store.sqlite")
+    house.config.internal_topics["__consumer_offsets"]
+    results = house.take(house.controller.create_internal_topics(["__consumer_offsets", "mine"]))
+    assert {result.name: result.error_code for result in results} == {
+        "__consumer_offsets": ErrorCode.NONE,
+        "mine": ErrorCode.INVALID_TOPIC_EXCEPTION,
+    }
+    topic = house.follower.topics["__consumer_offsets"]
+    assert topic.internal
+    assert len(topic.partitions) == 5
+    assert topic.config == {"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}
+    outcome = house.controller.create_internal_topics(["__consumer_offsets"])
+    assert (outcome.delta, codes(outcome.results)) == (None, [ErrorCode.NONE])
+    house.reopen()
+    assert house.follower.topics["__consumer_offsets"].internal
+    house.store.close()
+
+
+def test_internal_topics_have_no_more_replicas_than_there_are_brokers(tmp_path):
+    house = House(tmp_path / "store.sqlite", brokers=(0, 1))
+    object.__setattr__(house.config, "internal_topics", internal_topics(offsets_replication_factor=3))
+    house.take(house.controller.create_internal_topics(["__consumer_offsets"]))
+    assert {len(state.replicas) for state in house.follower.topics["__consumer_offsets"].partitions} == {2}
+    house.store.close()
+
+
+def test_a_store_that_cannot_be_written_is_told_per_topic(house, monkeypatch):
+    def refuse(_operations):
+        raise StoreUnavailable("/", "disk full")
+
+    monkeypatch.setattr(EmbeddedStore, "commit", lambda _store, operations: refuse(operations))
+    (result,) = house.create(NewTopic("a"))
+    assert (result.error_code, result.error_message) == (ErrorCode.KAFKA_STORAGE_ERROR, "/: disk full")
+    monkeypatch.undo()
+    assert codes(house.create(NewTopic("a"))) == [ErrorCode.NONE]
+
+
+# ---- delete topics
+
+
+def test_topics_are_deleted_by_name_and_by_id(house):
+    first, second = house.create(NewTopic("a", 2), NewTopic("b", 2))
+    results = house.take(
+        house.controller.delete_topics([TopicReference("a"), TopicReference(topic_id=second.topic_id)])
+    )
+    assert [(result.name, result.topic_id, result.error_code) for result in results] == [
+        ("a", first.topic_id, 0),
+        ("b", second.topic_id, 0),
+    ]
+    assert house.follower.topics == house.follower.topics_by_id == {}
+    for path in ("/brokers/topics", "/config/topics"):
+        assert house.store.children(path) == []
+
+
+def test_what_cannot_be_deleted_is_refused_with_kafka_s_code(house):
+    (topic, _) = house.create(NewTopic("a", 1), NewTopic("b", 1))
+    unknown = new_uuid()
+    results = house.take(
+        house.controller.delete_topics(
+            [
+                TopicReference("none"),
+                TopicReference(topic_id=unknown),
+                TopicReference("a", topic.topic_id),
+                TopicReference(),
+                TopicReference("b"),
+                TopicReference("b"),
+            ]
+        )
+    )
+    assert codes(results) == [
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.INVALID_REQUEST,
+    ]
+    assert (results[1].name, results[1].topic_id) == (None, unknown)
+    assert set(house.follower.topics) == {"a", "b"}
+
+
+def test_a_topic_named_by_name_and_by_id_in_one_request_is_refused(house):
+    (topic,) = house.create(NewTopic("a", 1))
+    outcome = house.controller.delete_topics([TopicReference("a"), TopicReference(topic_id=topic.topic_id)])
+    assert codes(outcome.results) == [ErrorCode.INVALID_REQUEST] * 2
+    assert outcome.delta is None
+
+
+def test_deletion_can_be_switched_off(tmp_path):
+    house = House(tmp_path / "store.sqlite", delete_topic_enable=False)
+    house.create(NewTopic("a"))
+    results = house.take(house.controller.delete_topics([TopicReference("a"), TopicReference("none")]))
+    assert codes(results) == [ErrorCode.TOPIC_DELETION_DISABLED] * 2
+    house.store.close()
+
+
+def test_rows_come_back_when_everybody_let_go_and_not_before(house):
+    (topic,) = house.create(NewTopic("a", 3))
+    house.take(house.controller.delete_topics([TopicReference("a")]))
+    assert house.controller.pending_deletions() == {topic.topic_id: "a"}
+    (again,) = house.create(NewTopic("a", 3))
+    assert again.topic_id != topic.topic_id
+    assert {state.row for state in house.follower.topics["a"].partitions} == {3, 4, 5}
+    house.reopen()
+    assert house.rows.free == ROWS - 6
+    assert house.controller.pending_deletions() == {topic.topic_id: "a"}
+    house.controller.finish_deletions([topic.topic_id, again.topic_id, topic.topic_id])
+    assert house.controller.pending_deletions() == {}
+    assert house.rows.free == ROWS - 3
+    assert {row for row, _, _ in house.table.claimed()} == {3, 4, 5}
+
+
+def test_a_name_is_free_again_after_deletion(house):
+    house.create(NewTopic("a.b", 1))
+    house.take(house.controller.delete_topics([TopicReference("a.b")]))
+    assert codes(house.create(NewTopic("a_b", 1))) == [ErrorCode.NONE]
+
+
+# ---- create partitions
+
+
+def test_partitions_are_added(house):
+    house.create(NewTopic("a", 2))
+    (result,) = house.take(house.controller.create_partitions([MorePartitions("a", 5)]))
+    assert (result.error_code, result.num_partitions) == (0, 5)
+    states = house.follower.topics["a"].partitions
+    assert [state.partition for state in states] == list(range(5))
+    assert len({state.row for state in states}) == 5
+    assert house.json("/brokers/topics/a")["partitions"] == {str(index): [0] for index in range(5)}
+    before = house.controller.image.topics
+    house.reopen()
+    assert house.controller.image.topics == before
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "message"),
+    [
+        (MorePartitions("none", 3), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "does not exist"),
+        (MorePartitions("a", 2), ErrorCode.INVALID_PARTITIONS, "already has 2"),
+        (MorePartitions("a", 1), ErrorCode.INVALID_PARTITIONS, "currently has 2"),
+        (MorePartitions("a", -1), ErrorCode.INVALID_PARTITIONS, "currently has 2"),
+        (MorePartitions("a", 61), ErrorCode.INVALID_PARTITIONS, "58 are free"),
+        (MorePartitions("a", 2**31 - 1), ErrorCode.INVALID_PARTITIONS, "can hold in all"),
+        (MorePartitions("a", 3, []), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "add 1 additional"),
+        (MorePartitions("a", 3, [[0], [0]]), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "2 assignment"),
+        (MorePartitions("a", 3, [[]]), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "empty replica list for partition 2"),
+        (MorePartitions("a", 3, [[9]]), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "unknown broker"),
+    ],
+)
+@pytest.mark.parametrize("validate_only", [False, True])
+def test_partitions_that_cannot_be_are_refused_with_kafka_s_code(house, wanted, code, message, validate_only):
+    house.create(NewTopic("a", 2))
+    outcome = house.controller.create_partitions([wanted], validate_only=validate_only)
+    assert outcome.delta is None
+    assert codes(outcome.results) == [code]
+    assert message in outcome.results[0].error_message
+
+
+def test_more_partitions_are_only_validated_when_asked(house):
+    house.create(NewTopic("a", 2))
+    outcome = house.controller.create_partitions([MorePartitions("a", 3)], validate_only=True)
+    assert (outcome.delta, codes(outcome.results)) == (None, [ErrorCode.NONE])
+    assert len(house.controller.image.topics["a"].partitions) == 2
+    outcome = house.controller.create_partitions([MorePartitions("a", 3), MorePartitions("a", 4)])
+    assert codes(outcome.results) == [ErrorCode.INVALID_REQUEST]
+
+
+def test_new_partitions_go_on_round_the_brokers(three):
+    three.create(NewTopic("a", 2, 1))
+    three.take(three.controller.create_partitions([MorePartitions("a", 6)]))
+    leaders = [state.leader for state in three.follower.topics["a"].partitions]
+    assert leaders[:3] == leaders[3:]
+    assert sorted(leaders[:3]) == [0, 1, 2]
+    (bad,) = three.take(three.controller.create_partitions([MorePartitions("a", 7, [[1, 2]])]))
+    assert bad.error_code == ErrorCode.INVALID_REPLICA_ASSIGNMENT
+    three.take(three.controller.create_partitions([MorePartitions("a", 7, [[2]])]))
+    assert three.follower.partition("a", 6).replicas == (2,)
+
+
+# ---- brokers come and go
+
+
+def test_a_dead_leader_is_replaced_from_the_in_sync_replicas(three):
+    three.create(NewTopic("a", assignments={0: [1, 0, 2], 1: [2, 1, 0]}))
+    three.leave(1)
+    three.take(three.controller.brokers_changed())
+    first, second = three.follower.topics["a"].partitions
+    assert (first.leader, first.leader_epoch, first.partition_epoch, first.isr) == (0, 1, 1, (0, 2))
+    assert first.offline_replicas == (1,)
+    assert (second.leader, second.leader_epoch, second.isr, second.offline_replicas) == (2, 1, (2, 0), (1,))
+    assert three.json("/brokers/topics/a/partitions/0/state")["leader"] == 0
+    three.enter(1)
+    three.take(three.controller.brokers_changed())
+    first, second = three.follower.topics["a"].partitions
+    assert (first.leader, first.leader_epoch, first.offline_replicas) == (0, 1, ())
+    assert three.controller.brokers_changed() is None
+
+
+def test_without_in_sync_replicas_there_is_no_leader_until_one_returns(three):
+    three.create(NewTopic("a", assignments={0: [1]}))
+    three.leave(1)
+    three.take(three.controller.brokers_changed())
+    state = three.follower.partition("a", 0)
+    assert (state.leader, state.isr, state.leader_epoch) == (NO_LEADER, (1,), 1)
+    three.enter(1)
+    three.take(three.controller.brokers_changed())
+    state = three.follower.partition("a", 0)
+    assert (state.leader, state.isr, state.leader_epoch, state.partition_epoch) == (1, (1,), 2, 2)
+
+
+def test_an_unclean_leader_is_elected_only_where_allowed(three):
+    three.create(
+        NewTopic("a", assignments={0: [1, 2]}, configs={"unclean.leader.election.enable": "true"}),
+        NewTopic("b", assignments={0: [1, 2]}),
+    )
+    for broker_id in (2, 1):
+        three.leave(broker_id)
+        three.take(three.controller.brokers_changed())
+    for name in ("a", "b"):
+        state = three.follower.partition(name, 0)
+        assert (state.leader, state.isr) == (NO_LEADER, (1,))
+    three.enter(2)
+    three.take(three.controller.brokers_changed())
+    unclean, clean = three.follower.partition("a", 0), three.follower.partition("b", 0)
+    assert (unclean.leader, unclean.isr) == (2, (2,))
+    assert (clean.leader, clean.isr) == (NO_LEADER, (1,))
+
+
+def test_a_restart_with_a_broker_missing_elects_at_once(three):
+    three.create(NewTopic("a", assignments={0: [1, 0]}))
+    three.brokers = (0,)
+    three.reopen()
+    state = three.follower.partition("a", 0)
+    assert (state.leader, state.leader_epoch, state.partition_epoch) == (0, 1, 1)
+    three.reopen()
+    assert three.follower.partition("a", 0) == state
+
+
+# ---- configurations
+
+
+def alter(house, resource_type, name, configs, **options):
+    return house.take(house.controller.alter_configs([ResourceConfig(resource_type, name, configs)], **options))[0]
+
+
+def increment(house, name, *changes, resource_type=TOPIC, **options):
+    request = ResourceChanges(resource_type, name, [ConfigChange(*change) for change in changes])
+    return house.take(house.controller.incremental_alter_configs([request], **options))[0]
+
+
+SET, DELETE, APPEND, SUBTRACT = ConfigOperation
+
+
+def test_a_whole_configuration_is_replaced(house):
+    house.create(NewTopic("a", configs={"retention.ms": "1", "segment.bytes": "1048576"}))
+    assert alter(house, TOPIC, "a", {"retention.ms": "2"}).error_code == 0
+    assert house.follower.topics["a"].config == {"retention.ms": "2"}
+    assert house.json("/config/topics/a")["config"] == {"retention.ms": "2"}
+    assert alter(house, TOPIC, "a", {"retention.ms": "3"}, validate_only=True).error_code == 0
+    assert house.follower.topics["a"].config == {"retention.ms": "2"}
+
+
+def test_single_keys_are_changed(house):
+    house.create(NewTopic("a", configs={"retention.ms": "1", "segment.bytes": "1048576"}))
+    increment(house, "a", (SET, "retention.ms", "2"), (DELETE, "segment.bytes"), (DELETE, "flush.ms"))
+    assert house.follower.topics["a"].config == {"retention.ms": "2"}
+    increment(house, "a", (APPEND, "cleanup.policy", "compact"))
+    assert house.follower.topics["a"].config["cleanup.policy"] == "delete,compact"
+    increment(house, "a", (APPEND, "cleanup.policy", "compact"))
+    increment(house, "a", (SUBTRACT, "cleanup.policy", "delete"))
+    assert house.follower.topics["a"].config["cleanup.policy"] == "compact"
+    house.reopen()
+    assert house.follower.topics["a"].config == {"retention.ms": "2", "cleanup.policy": "compact"}
+
+
+def test_a_change_that_changes_nothing_is_not_published(house):
+    house.create(NewTopic("a", configs={"retention.ms": "1"}))
+    outcome = house.controller.alter_configs([ResourceConfig(TOPIC, "a", {"retention.ms": "1"})])
+    assert (codes(outcome.results), outcome.delta) == ([ErrorCode.NONE], None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ([(SET, "retention.ms", "1"), (DELETE, "retention.ms")], ErrorCode.INVALID_REQUEST, "duplicate config keys"),
+        ([(SET, "retention.ms", None)], ErrorCode.INVALID_REQUEST, "SET:retention.ms"),
+        ([(APPEND, "cleanup.policy", None)], ErrorCode.INVALID_REQUEST, "Null value"),
+        ([(9, "retention.ms", "1")], ErrorCode.INVALID_REQUEST, "Unknown operation 9"),
+        ([(APPEND, "retention.ms", "1")], ErrorCode.INVALID_CONFIG, "not LIST"),
+        ([(SUBTRACT, "no.such", "1")], ErrorCode.INVALID_CONFIG, "no.such"),
+        ([(SET, "no.such", "1")], ErrorCode.INVALID_CONFIG, "no.such"),
+        ([(SET, "flush.ms", "5"), (SET, "retention.ms", "x")], ErrorCode.INVALID_CONFIG, "whole number"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused_as_a_whole(house, changes, code, message):
+    house.create(NewTopic("a", configs={"segment.bytes": "1048576"}))
+    result = increment(house, "a", *changes)
+    assert (result.error_code, message in result.error_message) == (code, True)
+    assert house.follower.topics["a"].config == {"segment.bytes": "1048576"}
+
+
+def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house):
+    house.create(NewTopic("a"), NewTopic("b"))
+    results = house.take(
+        house.controller.alter_configs(
+            [
+                ResourceConfig(TOPIC, "none", {}),
+                ResourceConfig(TOPIC, "no name", {}),
+                ResourceConfig(8, "0", {}),
+                ResourceConfig(BROKER, "x", {}),
+                ResourceConfig(BROKER, "7", {}),
+                ResourceConfig(TOPIC, "a", {"retention.ms": "1"}),
+                ResourceConfig(TOPIC, "a", {"retention.ms": "2"}),
+                ResourceConfig(TOPIC, "b", {"retention.ms": "3"}),
+                ResourceConfig(TOPIC, "b2", {"retention.ms": None}),
+            ]
+        )
+    )
+    assert {(result.resource_type, result.resource_name): result.error_code for result in results} == {
+        (TOPIC, "none"): ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        (TOPIC, "no name"): ErrorCode.INVALID_TOPIC_EXCEPTION,
+        (8, "0"): ErrorCode.INVALID_REQUEST,
+        (BROKER, "x"): ErrorCode.INVALID_REQUEST,
+        (BROKER, "7"): ErrorCode.INVALID_REQUEST,
+        (TOPIC, "a"): ErrorCode.INVALID_REQUEST,
+        (TOPIC, "b"): ErrorCode.NONE,
+        (TOPIC, "b2"): ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    }
+    assert house.follower.topics["b"].config == {"retention.ms": "3"}
+
+
+def test_broker_settings_are_kept_per_broker_and_for_all(house):
+    alter(house, BROKER, "0", {"log.retention.ms": "1"})
+    increment(house, "", (SET, "log.retention.ms", "2"), resource_type=BROKER)
+    assert house.follower.broker_configs == {"0": {"log.retention.ms": "1"}, "": {"log.retention.ms": "2"}}
+    assert house.json("/config/brokers/<default>")["config"] == {"log.retention.ms": "2"}
+    increment(house, "0", (DELETE, "log.retention.ms"), resource_type=BROKER)
+    assert house.follower.broker_configs == {"": {"log.retention.ms": "2"}}
+    house.reopen()
+    assert house.follower.broker_configs == {"": {"log.retention.ms": "2"}}
+
+
+# ---- adoption
+
+
+def test_an_adopted_topic_is_a_topic_like_any_other(house):
+    topic_id = new_uuid()
+    house.create(NewTopic("known", 1))
+    plan = AdoptionPlan(
+        (
+            AdoptedTopic("found", topic_id, (4, 0, 7), frozenset({0, 2})),
+            AdoptedTopic("known", house.follower.topics["known"].topic_id, (0, 0, 3), frozenset({2})),
+            AdoptedTopic("__consumer_offsets", None, (1,), frozenset({0})),
+        )
+    )
+    house.take(house.controller.adopt(plan))
+    assert house.follower.topics["found"].topic_id == topic_id
+    assert [state.leader_epoch for state in house.follower.topics["found"].partitions] == [4, 0, 7]
+    assert [state.leader_epoch for state in house.follower.topics["known"].partitions] == [0, 0, 3]
+    offsets = house.follower.topics["__consumer_offsets"]
+    assert offsets.internal
+    assert offsets.config["cleanup.policy"] == "compact"
+    before = house.controller.image.topics
+    house.reopen()
+    assert house.controller.image.topics == before
+    assert codes(house.create(NewTopic("found"))) == [ErrorCode.TOPIC_ALREADY_EXISTS]
+    assert house.controller.adopt(AdoptionPlan()) is None
+
+
+def test_more_logs_than_rows_are_explained(house):
+    plan = AdoptionPlan((AdoptedTopic("found", None, (0,) * 61, frozenset({60})),))
+    with pytest.raises(StartupError, match=r"topic found has 61 partition\(s\) on disk"):
+        house.controller.adopt(plan)
+
+
+def test_topic_ids_never_look_like_an_option():
+    assert all(nodes.encode_topic(new_uuid(), [])[:1] == b"{" for _ in range(10))
+    assert not any(nodes.encode_uuid(new_uuid()).startswith("-") for _ in range(2000))
