@@ -27,6 +27,7 @@ from kbroker.cluster.requests import (
     TopicReference,
     TopicResult,
 )
+from kbroker.cluster.store import StoreError
 from kbroker.config.settings import DescribedKey
 from kbroker.errors import KafkaError
 from kbroker.metadata.delta import MetadataDelta
@@ -61,7 +62,7 @@ class ProducerIds(Protocol):
     """Gives out producer ids; no id twice in the life of the cluster."""
 
     def allocate(self) -> tuple[int, int]:
-        """Return (first id, how many) of a new block. Raises KafkaError."""
+        """Return (first id, how many) of a new block. Raises KafkaError, StoreError."""
 
 
 class Decision(NamedTuple):
@@ -229,6 +230,8 @@ class ClusterRequests:
             first, count = self._producer_ids.allocate()
         except KafkaError as error:
             return {"error": error.code, "message": str(error)}, None
+        except StoreError as error:
+            return {"error": int(ErrorCode.KAFKA_STORAGE_ERROR), "message": str(error)}, None
         return {"first": first, "count": count}, None
 
 
