@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
 from kbroker.cli.run_file import data_dir_of, data_dir_options, read_run_file, running_process
 
-_STEP_S = 1.0
+_DOT_S = 1.0
+_POLL_S = 0.02
 
 
 @click.command()
@@ -27,7 +29,7 @@ def command(data_dir: str | None, properties: str | None, timeout_s: float) -> N
     directory = data_dir_of(data_dir, properties)
     info = read_run_file(directory)
     process = running_process(info) if info else None
-    if process is None:
+    if info is None or process is None:
         click.echo(f"kbroker: no broker is running on {directory}", err=True)
         sys.exit(1)
     try:
@@ -38,17 +40,19 @@ def command(data_dir: str | None, properties: str | None, timeout_s: float) -> N
     except psutil.NoSuchProcess:
         pass  # it ended by itself in between
     click.echo(f"Stopping broker (pid {process.pid})", nl=False)
-    waited_s = 0.0
-    while waited_s < timeout_s:
-        step_s = min(_STEP_S, timeout_s - waited_s)
-        try:
-            process.wait(step_s)
-        except psutil.TimeoutExpired:
-            waited_s += step_s
+    deadline_s = time.monotonic() + timeout_s
+    next_dot_s = time.monotonic() + _DOT_S
+    # Not process.wait: a broker that has ended but whose parent does not ask for its exit code would count as running.
+    while running_process(info) is not None:
+        if time.monotonic() >= deadline_s:
+            break
+        if time.monotonic() >= next_dot_s:
+            next_dot_s += _DOT_S
             click.echo(".", nl=False)
-        else:
-            click.echo(" stopped.")
-            return
+        time.sleep(_POLL_S)
+    else:
+        click.echo(" stopped.")
+        return
     click.echo("")
     click.echo(f"kbroker: process {process.pid} has not stopped after {timeout_s:g} s; it goes on stopping", err=True)
     sys.exit(1)
