@@ -1,12 +1,12 @@
 """
 Fetch: what the rows say is there is sent straight from the files; what is not there yet is waited for.
 
-No other process is asked. A row of shared memory tells how far a partition may be read, its index where to start, and the
-answer is a slice of the file that sendfile will send. With less than min_bytes at hand the request waits in the purgatory,
-watched under its partitions' rows, until an owner says "advanced" or max_wait has passed.
+No other process is asked. A row of shared memory tells how far a partition may be read, its index where to start, and
+the answer is a slice of the file that sendfile will send. With less than min_bytes at hand the request waits in the
+purgatory, watched under its partitions' rows, until an owner says "advanced" or max_wait has passed.
 
-KIP-74: the first batch of the first partition that has any goes out whole, even past the limits, so that a consumer with
-small limits makes progress.
+KIP-74: the first batch of the first partition that has any goes out whole, even past the limits, so that a consumer
+with small limits makes progress.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ class FetchSessionCache:
         self, request: FetchRequest, version: int, now_ms: int
     ) -> tuple[FetchSession | None, OrderedDict[PartitionKey, FetchedPartition], bool]:
         """
-        Return (session or None, the partitions to serve in order, whether the answer may leave out what did not change).
+        Return (session or None, the partitions to serve in order, whether the answer may leave out what did not
+        change).
 
         Raises KafkaError: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
         """

@@ -1,8 +1,8 @@
 """
 Produce: check each partition's batch here, have its owner append it, answer when all owners have.
 
-What needs only CPU (layout, magic, size, checksum, limits) is done by the network worker, of which there are several; the
-owner is left with sequences, offsets and the write. A request becomes one command per owning IO worker.
+What needs only CPU (layout, magic, size, checksum, limits) is done by the network worker, of which there are several;
+the owner is left with sequences, offsets and the write. A request becomes one command per owning IO worker.
 """
 
 from __future__ import annotations
@@ -160,7 +160,8 @@ class ProduceHandler:
             for result in results:
                 if result.error_code != _NONE:
                     context.close_connection(
-                        f"Produce with acks=0 to {name!r}-{result.partition} failed: {ErrorCode(result.error_code).name}"
+                        f"Produce with acks=0 to {name!r}-{result.partition} failed: "
+                        f"{ErrorCode(result.error_code).name}"
                     )
                     return
         context.no_response()

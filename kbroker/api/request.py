@@ -1,9 +1,9 @@
 """
 One request on its way through a handler, and how it is answered.
 
-A handler is a callable that takes a RequestContext and answers it once, now or later: `respond(message)`, `respond_parts(parts)`,
-`no_response()` or `close_connection(reason)`. It never sees a socket; the network worker sends the answers of a connection in
-the order of their requests.
+A handler is a callable that takes a RequestContext and answers it once, now or later: `respond(message)`,
+`respond_parts(parts)`, `no_response()` or `close_connection(reason)`. It never sees a socket; the network worker sends
+the answers of a connection in the order of their requests.
 """
 
 from __future__ import annotations

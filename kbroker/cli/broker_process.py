@@ -122,7 +122,7 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
 
 
 def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Lock the log directories; return those that can be used, and those that cannot (the broker starts without them)."""
+    """Lock the log directories; return those that can be used, and those that the broker starts without."""
     usable: list[str] = []
     failed: list[str] = []
     reasons: list[str] = []

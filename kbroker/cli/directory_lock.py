@@ -1,9 +1,9 @@
 """
 One broker per data directory: the lock on `.lock`, which Apache Kafka takes too.
 
-Two locks on the same file. The record lock (fcntl) is Kafka's own, so that a Kafka and a kbroker keep each other out; the
-supervisor holds it. The whole-file lock (flock) goes over to the forked workers: when a supervisor is killed it stays until
-the last of its workers has ended, so that a new broker never meets an old one still writing.
+Two locks on the same file. The record lock (fcntl) is Kafka's own, so that a Kafka and a kbroker keep each other out;
+the supervisor holds it. The whole-file lock (flock) goes over to the forked workers: when a supervisor is killed it
+stays until the last of its workers has ended, so that a new broker never meets an old one still writing.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ class CoordinatorRuntime:
 
     # -- requests
 
-    def handle(  # noqa: PLR0917 -- all of it comes with every request
+    def handle(
         self, token: int, api_key: int, api_version: int, request: Message, client: ClientInfo, now_ms: int
     ) -> None:
         """

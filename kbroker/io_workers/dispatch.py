@@ -1,9 +1,9 @@
 """
 Appends of one turn: staged as they come, written once per partition when the turn ends, answered, announced.
 
-Staging assigns offsets and checks producer sequences; nothing is visible yet. At the end of the turn each touched log is
-written with one system call, its row is published, and only then are the completions put into the rings: whoever reads an
-answer finds the row that goes with it.
+Staging assigns offsets and checks producer sequences; nothing is visible yet. At the end of the turn each touched log
+is written with one system call, its row is published, and only then are the completions put into the rings: whoever
+reads an answer finds the row that goes with it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class AppendDispatcher:
         return partition, AppendResult(_NONE, staged.base_offset, staged.log_append_time_ms, staged.log_start_offset)
 
     def append_internal(self, row: int, batch: bytes, committed: Committed) -> None:
-        """Append a batch of our own making (a coordinator's records); `committed` is told when the turn's writes are done."""
+        """Append a batch of our own making (a coordinator's records); `committed` is told when the turn is written."""
         partition = self.partitions.get(row)
         if partition is None or partition.log is None:
             committed(ErrorCode.NOT_COORDINATOR)

@@ -1,8 +1,9 @@
 """
-The group coordinators inside an IO worker: the pure runtime, tied to the partitions of __consumer_offsets that are its own.
+The group coordinators inside an IO worker: the pure runtime, tied to the partitions of __consumer_offsets that are its
+own.
 
-A coordinator's records are appended like any produce and answered when the turn's writes are done; what a partition holds is
-replayed when its log is opened.
+A coordinator's records are appended like any produce and answered when the turn's writes are done; what a partition
+holds is replayed when its log is opened.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 The partitions one IO worker owns: opened, created and deleted as the metadata image says.
 
-The image decides, the disk follows: a partition of the image that has no log gets one, a log whose topic has left the image
-is deleted. Each partition's row is published as soon as its log is open.
+The image decides, the disk follows: a partition of the image that has no log gets one, a log whose topic has left the
+image is deleted. Each partition's row is published as soon as its log is open.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def log_config(defaults: TopicDefaults, topic: TopicState | None, producer_id_ex
     except ConfigError as error:
         logger.warning("Topic %s: %s; the broker's defaults are used", topic.name if topic else "", error)
         values = dict(defaults)
-    fields = {
+    fields: dict[str, object] = {
         name: values[name.replace("_", ".")]
         for name in LogConfig.__dataclass_fields__
         if name.replace("_", ".") in values
     }
     policy = values["cleanup.policy"]
-    fields["cleanup_policy"] = frozenset(policy if isinstance(policy, (tuple, list)) else [str(policy)])  # type: ignore[assignment]
+    fields["cleanup_policy"] = frozenset(policy if isinstance(policy, (tuple, list)) else [str(policy)])
     return LogConfig(**fields, producer_id_expiration_ms=producer_id_expiration_ms)  # type: ignore[arg-type]
 
 

@@ -1,9 +1,9 @@
 """
 An IO worker: the composition of one process. It wires; it decides nothing.
 
-Start: the metadata image arrives, the worker opens (and recovers) the logs that are its own, publishes their rows, loads the
-group coordinators, and is ready. Appends that come before that wait in their messages. Stop: what is staged is written, logs
-are flushed and closed, checkpoints are written.
+Start: the metadata image arrives, the worker opens (and recovers) the logs that are its own, publishes their rows,
+loads the group coordinators, and is ready. Appends that come before that wait in their messages. Stop: what is staged
+is written, logs are flushed and closed, checkpoints are written.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 The receiving end of commands: what IO workers and the cluster worker have in common.
 
-Each message says which incarnation of which worker sent it. What a dead incarnation left is dropped: its payloads may lie
-in memory that its successor is about to use. When a network worker's generation has moved on, this worker writes the new
-one into the arena fence, at the start of a turn, when nothing of the old generation is in hand any more.
+Each message says which incarnation of which worker sent it. What a dead incarnation left is dropped: its payloads may
+lie in memory that its successor is about to use. When a network worker's generation has moved on, this worker writes
+the new one into the arena fence, at the start of a turn, when nothing of the old generation is in hand any more.
 """
 
 from __future__ import annotations

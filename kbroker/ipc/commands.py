@@ -6,8 +6,10 @@ A ZeroMQ message is [sender header][command]...: everything one turn of the send
     sender header   =BxHI   MESSAGE kind, sender's table number, sender's generation
     command         =BxHiQ  kind, entries, bytes that follow, command id
 
-    APPEND          body: acks int16, pad, timeout ms int32, then so many entries of =iqi: partition row, arena position, bytes
-    REQUEST         body: api key int16, version int16, client id size int16, host size int16, client id, host, request body
+    APPEND          body: acks int16, pad, timeout ms int32, then so many entries of
+                    =iqi: partition row, arena position, bytes
+    REQUEST         body: api key int16, version int16, client id size int16, host size int16, client id, host,
+                    request body
     CALL            body: JSON {"call": name, ...}: between our own workers, never a client's
     REPLY           body: the answer to REQUEST (an encoded response) or to CALL (JSON)
 

@@ -1,8 +1,9 @@
 """
 Wakes a worker's loop: an eventfd per worker, rung at most once per turn of the ringer and peer.
 
-What happened lies in shared memory (a completion ring, a row of the worker table); the doorbell carries nothing. Ringing a
-loop that is awake costs it one extra look; a missed ring is impossible, because the counter stays until it is read.
+What happened lies in shared memory (a completion ring, a row of the worker table); the doorbell carries nothing.
+Ringing a loop that is awake costs it one extra look; a missed ring is impossible, because the counter stays until it is
+read.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ class Outbox:
     """
     The way to one peer, whatever its generation.
 
-    Messages sent while the peer is being born wait for it; messages under way when it dies are lost, which `generation` tells
+    Messages sent while the peer is being born wait for it; messages under way when it dies are lost, which `generation`
+    tells
     the sender: it fails what waits for an answer from an older one.
     """
 

@@ -107,7 +107,7 @@ class EventLoop:
         while self.running:
             if timers:
                 wait = (timers[0][0] - time.monotonic_ns() // 1_000_000) / 1000
-                events = poll(wait if wait > 0 else 0)
+                events = poll(max(0, wait))
             else:
                 events = poll(-1)
             self.now_ms = time.monotonic_ns() // 1_000_000

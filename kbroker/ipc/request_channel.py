@@ -1,12 +1,12 @@
 """
 The network worker's end of the request channel: commands out over ZeroMQ, completions back through rings.
 
-Commands collect per peer while a turn runs and leave as one message each when it ends. Answers come back as ring records
-(from IO workers) or messages (from the cluster worker). Each command has an id that says which incarnation of this
-worker sent it, so that an answer meant for a dead one is dropped.
+Commands collect per peer while a turn runs and leave as one message each when it ends. Answers come back as ring
+records (from IO workers) or messages (from the cluster worker). Each command has an id that says which incarnation of
+this worker sent it, so that an answer meant for a dead one is dropped.
 
-A peer that dies loses what was under way, silently. `check_peers` sees its new generation in the worker table and answers
-each such command with None, which callers turn into a retriable error: nothing is left hanging.
+A peer that dies loses what was under way, silently. `check_peers` sees its new generation in the worker table and
+answers each such command with None, which callers turn into a retriable error: nothing is left hanging.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class RequestChannel:
         self._stage(peer, pack_append(command_id, acks, timeout_ms, entries))
 
     def forward(self, peer: int, request: ForwardedRequest, done: ReplyDone) -> None:
-        """Have another worker decide a client's request; `done` gets the encoded response, or None if the worker died."""
+        """Have another worker decide a client's request; `done` gets the encoded response, None if the worker died."""
         command_id = self._next_id = self._next_id + 1
         self._replies[command_id] = (peer, done)
         self._stage(peer, pack_request(command_id, request))

@@ -1,12 +1,13 @@
 """
 One client connection: bytes in, frames, requests, answers in order, bytes out.
 
-Input goes straight into the arena. All connections of a worker share one receive block for what a turn brings; requests are
-handled where they lie. The beginning of a frame that did not come whole waits outside the arena (small frames), or in a
-block of its own that the rest is received into (large ones), so that thousands of slow senders hold no shared memory.
+Input goes straight into the arena. All connections of a worker share one receive block for what a turn brings; requests
+are handled where they lie. The beginning of a frame that did not come whole waits outside the arena (small frames), or
+in a block of its own that the rest is received into (large ones), so that thousands of slow senders hold no shared
+memory.
 
-Requests of a connection are handled one after the other, as Kafka does, with one exception: Produce requests that follow
-each other are pipelined. Order is kept all the same, because they take the same way to the same owner.
+Requests of a connection are handled one after the other, as Kafka does, with one exception: Produce requests that
+follow each other are pipelined. Order is kept all the same, because they take the same way to the same owner.
 
 Not reading is the only brake: while a request has to wait for its turn, or answers wait for a client that does not take
 them, nothing more is read from that socket.
@@ -226,10 +227,12 @@ class Connection:
             )
             context.bind(self.info, self._answered)
             handler = owner.handlers.get(api_key)
-            if handler is None or not handler.min_version <= header.api_version <= handler.max_version:
-                if api_key != ApiKey.API_VERSIONS or handler is None:
-                    self._refuse(framing.explain_unknown(api_key, header.api_version, handler))
-                    return
+            # ApiVersions answers versions it does not know itself: with those it does.
+            if handler is None or (
+                not handler.min_version <= header.api_version <= handler.max_version and api_key != ApiKey.API_VERSIONS
+            ):
+                self._refuse(framing.explain_unknown(api_key, header.api_version, handler))
+                return
             self._in_flight.append(context)
             self._pipelining = api_key == ApiKey.PRODUCE
             handler.handle(context)

@@ -1,8 +1,8 @@
 """
 A network worker: the composition of one process. It wires; it decides nothing.
 
-Start: loop, request channel, the arena fence; then the metadata image arrives from the cluster worker, and with it the worker
-is ready and accepts. Stop: no more accepting, what is under way is answered, then the process ends.
+Start: loop, request channel, the arena fence; then the metadata image arrives from the cluster worker, and with it the
+worker is ready and accepts. Stop: no more accepting, what is under way is answered, then the process ends.
 """
 
 from __future__ import annotations

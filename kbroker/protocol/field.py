@@ -36,7 +36,7 @@ class Field:
 
     __slots__ = ("default", "element", "kind", "name", "nullable_since", "since", "tag", "tagged_since", "until")
 
-    def __init__(  # noqa: PLR0917 -- called only by the functions of schema
+    def __init__(
         self,
         kind: str,
         since: int,

@@ -5,8 +5,8 @@ The way back from an IO worker to a network worker: a ring of records in shared 
     bytes 64..71    tail: bytes ever read (by the network worker); another cache line
     bytes 128..     the ring: records of [int32 size][payload], padded to 8; size -1 means "go on at the start"
 
-The head moves after the record is whole, so a writer killed in the middle leaves nothing half visible; a reader born again
-starts at the head. Waking the reader is the caller's business (kbroker.ipc.doorbell), once per turn and peer.
+The head moves after the record is whole, so a writer killed in the middle leaves nothing half visible; a reader born
+again starts at the head. Waking the reader is the caller's business (kbroker.ipc.doorbell), once per turn and peer.
 """
 
 from __future__ import annotations

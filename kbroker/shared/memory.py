@@ -1,9 +1,10 @@
 """
 Regions of memory that all processes of a broker see.
 
-The supervisor makes each region before it forks; the workers inherit the mapping. The name is taken out of /dev/shm in the
-same breath, so that nothing is left behind whatever is killed, and the kernel frees the memory with the last process
-(docs/decisions/0002-shared-memory-without-names.md). Tools reach a region of a running broker through /proc/<pid>/fd/<fd>.
+The supervisor makes each region before it forks; the workers inherit the mapping. The name is taken out of /dev/shm in
+the same breath, so that nothing is left behind whatever is killed, and the kernel frees the memory with the last
+process (docs/decisions/0002-shared-memory-without-names.md). Tools reach a region of a running broker through
+/proc/<pid>/fd/<fd>.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class SharedRegion:
 
         purpose  a word for what it is, seen in /proc/<pid>/maps
 
-        /dev/shm may be a small mount (64 MiB in many containers), where touching a page past its size kills the process; a
-        region that would not fit lies in anonymous shared memory instead, which has no such limit.
+        /dev/shm may be a small mount (64 MiB in many containers), where touching a page past its size kills the
+        process; a region that would not fit lies in anonymous shared memory instead, which has no such limit.
         """
         status = os.statvfs(SHARED_MEMORY_FILESYSTEM) if os.path.isdir(SHARED_MEMORY_FILESYSTEM) else None
         if status is None or status.f_bavail * status.f_frsize < 2 * size_bytes:

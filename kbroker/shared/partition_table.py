@@ -4,7 +4,8 @@ One row per partition in shared memory: what a reader must know to serve it with
 The region starts with a header of 64 bytes (word 0: rows from here on were never used), then the rows:
 
     word 0                 incarnation: 0 while the row is free, else counts its uses (written by the cluster worker)
-    words 1..3             identity: topic id (two halves), partition index (written by the cluster worker before the row is used)
+    words 1..3             identity: topic id (two halves), partition index (written by the cluster worker
+                           before the row is used)
     words 4..              a versioned row of PartitionRow's fields (written by the IO worker that owns the partition)
 
 The cluster worker gives rows out and takes them back; a reborn cluster worker finds them again by their identity.

@@ -1,10 +1,10 @@
 """
 Where the requests of one network worker lie as they came from the socket; IO workers read payloads from here.
 
-The region is cut into blocks of 64 KiB times a power of two (a buddy system). Only the network worker allocates and frees;
-the IO workers get (position, size) pairs in commands and write from there. A block lives as long as somebody counts on it:
-the connection that receives into it, and each request under way whose payload lies in it. The same blocks are handed out
-again first, so that a steady load touches few pages.
+The region is cut into blocks of 64 KiB times a power of two (a buddy system). Only the network worker allocates and
+frees; the IO workers get (position, size) pairs in commands and write from there. A block lives as long as somebody
+counts on it: the connection that receives into it, and each request under way whose payload lies in it. The same blocks
+are handed out again first, so that a steady load touches few pages.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def region_size(largest_request_bytes: int) -> int:
     """
     Return the size of an arena that can hold one request of `largest_request_bytes` and go on serving others.
 
-    Twice the next power of two: while one half holds the largest request, the other half stays free. Only pages that were
-    used cost memory.
+    Twice the next power of two: while one half holds the largest request, the other half stays free. Only pages that
+    were used cost memory.
     """
     pages = (largest_request_bytes + PAGE_BYTES) // PAGE_BYTES + 1
     return PAGE_BYTES << ((pages - 1).bit_length() + 1)

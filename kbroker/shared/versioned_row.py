@@ -5,9 +5,9 @@ A row of int64 in shared memory: one writer, many readers, nobody waits.
     words 1..n     half 0
     words n+1..2n  half 1
 
-Why two halves: with one, a writer that is paused or killed while writing would leave every reader waiting. Here the writer
-fills the half that is not current and then moves the version, one aligned store, so a reader that sees the same version
-before and after has seen one whole row.
+Why two halves: with one, a writer that is paused or killed while writing would leave every reader waiting. Here the
+writer fills the half that is not current and then moves the version, one aligned store, so a reader that sees the same
+version before and after has seen one whole row.
 """
 
 from __future__ import annotations

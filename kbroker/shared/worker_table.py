@@ -4,9 +4,9 @@ One row of int64 per worker: who it is, whether it is alive, and how far it has 
     words 0..15   the fields of WorkerField; each has one writer
     words 16..    per network worker: the generation whose requests this worker may still read (the arena fence)
 
-The arena fence: a network worker that died may have commands under way whose payloads lie in its arena. The worker born in
-its place must not receive into that arena before every IO worker has said, by writing the new generation here, that it will
-touch nothing of the old one.
+The arena fence: a network worker that died may have commands under way whose payloads lie in its arena. The worker born
+in its place must not receive into that arena before every IO worker has said, by writing the new generation here, that
+it will touch nothing of the old one.
 """
 
 from __future__ import annotations

@@ -662,7 +662,7 @@ class Log:
             self._restore_producers(mark)
             raise
 
-    def _note_producer(  # noqa: PLR0917
+    def _note_producer(
         self, header: _Header, records: memoryview, position: int, offset: int, timestamp: int, check: bool
     ) -> None:
         producer_id = header[9]

@@ -173,7 +173,7 @@ class LogManager:
             except (OSError, LogDirFailed, KafkaError) as error:
                 self.fail_dir(index, error)
 
-    def _open_entry(  # noqa: PLR0917
+    def _open_entry(
         self,
         index: int,
         name: str,

@@ -85,7 +85,7 @@ class ProducerState:
                     return batch
         return None
 
-    def append(  # noqa: PLR0917 - called per batch: keywords cost
+    def append(
         self,
         producer_id: int,
         epoch: int,

@@ -100,12 +100,14 @@ def _explain(listener: ListenerAddress, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"{where}: the port is in use by another process; "
-            f"stop that one or choose another port, e.g. --override listeners={listener.name}://{listener.host}:{port + 1}"
+            f"stop that one or choose another port, e.g. --override listeners={listener.name}://{listener.host}:{port +
+            1}"
         )
     if error.errno == errno.EACCES:
         return f"{where}: ports below 1024 need privileges; choose a higher port"
     if isinstance(error, socket.gaierror):
-        return f"{where}: the host name {listener.host!r} is not known here; use an address of this machine or leave it empty"
+        return f"{where}: the host name {listener.host!r} is not known here; use an address of this machine or leave it
+        empty"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: {listener.host!r} is no address of this machine; use one that is, or leave the host empty"
     return f"{where}: {os.strerror(error.errno or 0)}"

@@ -66,7 +66,7 @@ class WorkerProcess:
         except StartupError as error:
             sys.stderr.write(f"kbroker: {error}\n")
             status = EXIT_CANNOT_START
-        except BaseException:  # noqa: B036 - the last line of a process: nothing may pass it
+        except BaseException:
             traceback.print_exc()
         finally:
             sys.stdout.flush()
