@@ -79,7 +79,7 @@ def test_owners_are_asked_and_their_answers_collected(world, handler, version: i
         pytest.param("failed", 0, 0, 56, id="its directory failed"),
     ],
 )
-def test_refused_without_asking(world, handler, name: str, index: int, offset: int, error: int) -> None:  # noqa: PLR0917
+def test_refused_without_asking(world, handler, name: str, index: int, offset: int, error: int) -> None:
     for topic in ("t", "__consumer_offsets", "compacted"):
         add(world, topic)
     add(world, "failed", state=PartitionRowState.OFFLINE)

@@ -73,7 +73,7 @@ def versions_of(request) -> range:
 
 
 @pytest.mark.parametrize(("method", "request_", "response_class"), ONE_GROUP)
-def test_request_reaches_the_owner_and_the_answer_the_client(  # noqa: PLR0917
+def test_request_reaches_the_owner_and_the_answer_the_client(
     world, handlers, offsets_topic, method, request_, response_class
 ) -> None:
     owner = world.workers.io_worker(world.view.owner(offsets_topic, offsets_topic.partitions[0]))
@@ -87,7 +87,7 @@ def test_request_reaches_the_owner_and_the_answer_the_client(  # noqa: PLR0917
 
 
 @pytest.mark.parametrize(("method", "request_", "response_class"), ONE_GROUP)
-def test_coordinator_that_died(world, handlers, offsets_topic, method, request_, response_class) -> None:  # noqa: PLR0917
+def test_coordinator_that_died(world, handlers, offsets_topic, method, request_, response_class) -> None:
     for version in versions_of(request_):
         exchange = world.send(getattr(handlers, method), request_, version)
         world.channel.forwards[-1].done(None)
