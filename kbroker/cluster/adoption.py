@@ -14,12 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kbroker.cluster import nodes
-from kbroker.cluster.store import NoNode, Store
 from kbroker.cluster.topic_rules import check_topic_name
 from kbroker.errors import KafkaError, StartupError
 from kbroker.metadata.image import TopicState
-from kbroker.storage.checkpoints import decode_uuid, read_partition_metadata
+from kbroker.storage.checkpoints import read_partition_metadata
 from kbroker.storage.leader_epoch_cache import read_leader_epochs
 from kbroker.storage.paths import PARTITION_METADATA, partition_directories, segment_base_offsets
 from kbroker.types import TopicPartition, Uuid
@@ -58,20 +56,6 @@ class AdoptionPlan:
     summary: str = ""
 
 
-def read_deleted_topics(store: Store) -> dict[Uuid, str]:
-    """Return id and name of each topic that was deleted, but perhaps not from every disk yet."""
-    try:
-        ids = store.children(nodes.DELETED_TOPICS)
-    except NoNode:
-        return {}
-    found = store.get_many([f"{nodes.DELETED_TOPICS}/{topic_id}" for topic_id in ids])
-    return {
-        decode_uuid(topic_id): nodes.decode_deleted_topic(node[0])
-        for topic_id, node in zip(ids, found, strict=True)
-        if node is not None
-    }
-
-
 def plan_adoption(
     log_dirs: Sequence[str], known: Mapping[str, TopicState], deleted: Mapping[Uuid, str]
 ) -> AdoptionPlan:
@@ -80,7 +64,7 @@ def plan_adoption(
 
     log_dirs  those that can be read
     known     topics of the store, by name
-    deleted   as `read_deleted_topics`
+    deleted   as `tree_reader.read_deleted_topics`
 
     Raises StartupError when a partition lies in two places, or the partitions of a topic name two topic ids; OSError.
     """

@@ -20,12 +20,11 @@ from random import Random
 
 from kbroker.clock import Clock
 from kbroker.cluster import nodes
-from kbroker.cluster.adoption import AdoptionPlan, read_deleted_topics
+from kbroker.cluster.adoption import AdoptionPlan
 from kbroker.cluster.config_changes import Change, increments, replaced, replacement
 from kbroker.cluster.leader_election import elect, new_partition, offline_replicas
-from kbroker.cluster.replica_assignment import Start, assign_replicas, broker_order, random_start
+from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
 from kbroker.cluster.requests import (
-    USE_DEFAULT,
     DeletionResult,
     MorePartitions,
     NewTopic,
@@ -52,14 +51,9 @@ from kbroker.cluster.store import (
     StoreError,
     StoreUnavailable,
 )
-from kbroker.cluster.topic_rules import (
-    check_manual_assignment,
-    check_replicas,
-    check_replication_factor,
-    check_same_factor,
-    check_topic_name,
-    collision_key,
-)
+from kbroker.cluster.topic_planning import plan_partitions, plan_topic
+from kbroker.cluster.topic_rules import check_topic_name, collision_key
+from kbroker.cluster.tree_reader import read_broker_configs, read_brokers, read_deleted_topics
 from kbroker.config.keys import BROKER_KEYS
 from kbroker.config.topic_keys import TOPIC_KEYS
 from kbroker.errors import ConfigError, KafkaError, StartupError
@@ -191,7 +185,7 @@ class Controller:
         another controller lives.
         """
         self._take_office()
-        brokers = self._read_brokers()
+        brokers = read_brokers(self._store)
         topics = self._read_topics(brokers)
         self.image = MetadataImage(
             version=self._epoch << _EPOCH_SHIFT,
@@ -200,7 +194,7 @@ class Controller:
             brokers=brokers,
             topics={topic.name: topic for topic in topics},
             topics_by_id={topic.topic_id: topic for topic in topics},
-            broker_configs=self._read_broker_configs(),
+            broker_configs=read_broker_configs(self._store),
         )
         self._names_by_collision_key = {collision_key(topic.name): topic.name for topic in topics}
         return full_delta(self.image)
@@ -227,26 +221,6 @@ class Controller:
         except (NodeExists, BadVersion) as error:
             raise KafkaError(ErrorCode.NOT_CONTROLLER, "another broker is the controller") from error
         self._fence = Check(nodes.CONTROLLER_EPOCH, stat.version + 1)
-
-    def _read_brokers(self) -> dict[int, BrokerState]:
-        ids = [int(name) for name in self._store.children(nodes.BROKER_IDS)]
-        found = self._store.get_many([nodes.broker_path(broker_id) for broker_id in ids])
-        # A broker may vanish between the two reads; its watch tells soon.
-        return {
-            broker_id: nodes.decode_broker(broker_id, node[0])
-            for broker_id, node in zip(ids, found, strict=True)
-            if node is not None
-        }
-
-    def _read_broker_configs(self) -> dict[str, Mapping[str, str]]:
-        names = self._store.children(nodes.BROKER_CONFIGS)
-        found = self._store.get_many([f"{nodes.BROKER_CONFIGS}/{name}" for name in names])
-        configs = {
-            "" if name == nodes.DEFAULT_ENTITY else name: nodes.decode_config(node[0])
-            for name, node in zip(names, found, strict=True)
-            if node is not None
-        }
-        return {name: config for name, config in configs.items() if config}
 
     def _read_topics(self, brokers: Mapping[int, BrokerState]) -> list[TopicState]:
         store = self._store
@@ -328,7 +302,7 @@ class Controller:
         Partitions whose leader died get another from their in-sync replicas, which the dead ones leave. A KafkaError
         (the store failed in between) leaves the image behind the tree: start anew.
         """
-        brokers = self._read_brokers()
+        brokers = read_brokers(self._store)
         before = self.image.brokers
         came = tuple(broker for broker_id, broker in brokers.items() if before.get(broker_id) != broker)
         gone = tuple(broker_id for broker_id in before if broker_id not in brokers)
@@ -442,24 +416,14 @@ class Controller:
                 ErrorCode.INVALID_TOPIC_EXCEPTION, f"Topic '{topic.name}' collides with existing topic: {other}."
             )
         config = self._checked_topic_config(replaced(topic.configs))
-        brokers = self.image.brokers
-        if topic.assignments:
-            if topic.num_partitions != USE_DEFAULT or topic.replication_factor != USE_DEFAULT:
-                raise KafkaError(
-                    ErrorCode.INVALID_REQUEST,
-                    "Both numPartitions or replicationFactor and a manual assignment were set; "
-                    "with an assignment, both must be -1.",
-                )
-            return check_manual_assignment(topic.assignments, brokers.keys()), config
-        partitions = self._config.num_partitions if topic.num_partitions == USE_DEFAULT else topic.num_partitions
-        if partitions < 1:
-            raise KafkaError(ErrorCode.INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
-        factor = topic.replication_factor
-        factor = self._config.default_replication_factor if factor == USE_DEFAULT else factor
-        check_replication_factor(factor, len(brokers))
-        self._check_count(partitions)
-        start = random_start(len(brokers), self._random)
-        return assign_replicas([*brokers.values()], partitions, factor, start), config
+        return plan_topic(
+            topic,
+            self.image.brokers,
+            num_partitions=self._config.num_partitions,
+            replication_factor=self._config.default_replication_factor,
+            capacity=self._rows.capacity,
+            random=self._random,
+        ), config
 
     def _creation(self, topic: TopicState) -> list[Operation]:
         """Return the transaction that creates a topic."""
@@ -580,7 +544,9 @@ class Controller:
                 topic = self.image.topics.get(name)
                 if topic is None:
                     raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
-                replicas = self._plan_partitions(topic, wanted)
+                replicas = plan_partitions(
+                    topic, wanted, self.image.brokers, capacity=self._rows.capacity, random=self._random
+                )
                 self._check_room(replicas, ())
                 if not validate_only:
                     grown[name] = self._grow(topic, replicas)
@@ -593,38 +559,6 @@ class Controller:
             except (KafkaError, StoreError) as error:
                 results[name] = TopicResult(name, *_told(error))
         return Outcome([*results.values()], self._changed(partitions=grown) if grown else None)
-
-    def _plan_partitions(self, topic: TopicState, wanted: MorePartitions) -> list[tuple[int, ...]]:
-        """Return the replicas of each new partition, or raise why there cannot be more."""
-        have = len(topic.partitions)
-        more = wanted.count - have
-        if more == 0:
-            raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"Topic already has {have} partition(s).")
-        if more < 0:
-            raise KafkaError(
-                ErrorCode.INVALID_PARTITIONS,
-                f"The topic {topic.name} currently has {have} partition(s); {wanted.count} would not be an increase.",
-            )
-        factor = len(topic.partitions[0].replicas)
-        brokers = self.image.brokers
-        if wanted.assignments is not None:
-            if len(wanted.assignments) != more:
-                raise KafkaError(
-                    ErrorCode.INVALID_REPLICA_ASSIGNMENT,
-                    f"Attempted to add {more} additional partition(s), but {len(wanted.assignments)} assignment(s) "
-                    "were specified.",
-                )
-            for partition, replicas in enumerate(wanted.assignments, have):
-                check_replicas(replicas, brokers.keys(), partition)
-                check_same_factor(replicas, factor, partition)
-            return [tuple(replicas) for replicas in wanted.assignments]
-        check_replication_factor(factor, len(brokers))
-        self._check_count(more)
-        order = broker_order([*brokers.values()])
-        first = topic.partitions[0].replicas[0]
-        # Go on where the topic's first partition began, so that leaders stay spread evenly.
-        start = Start(order.index(first) if first in order else 0, self._random.randrange(len(order)))
-        return assign_replicas([*brokers.values()], more, factor, start, have)
 
     def _grow(
         self, topic: TopicState, replicas: Sequence[tuple[int, ...]], leader_epochs: Mapping[int, int] | None = None
@@ -643,14 +577,6 @@ class Controller:
             ]
         )
         return tuple(self._with_row(topic.topic_id, state) for state in states)
-
-    def _check_count(self, partitions: int) -> None:
-        """Refuse at once what cannot fit, before its assignment is computed."""
-        if partitions > self._rows.capacity:
-            raise KafkaError(
-                ErrorCode.INVALID_PARTITIONS,
-                f"{partitions} partitions are more than the {self._rows.capacity} this broker can hold in all.",
-            )
 
     def _check_room(self, replicas: Iterable[Sequence[int]], planned: Iterable[TopicState]) -> None:
         """Raise INVALID_PARTITIONS unless there are rows for the partitions this broker shall hold."""
@@ -764,11 +690,16 @@ class Controller:
         """
         Write what `plan_adoption` found into the tree; return what changed.
 
+        The logs found may know producers that the store does not, so producer ids go on far above any of theirs: at the
+        time in milliseconds, which also lies above what an earlier adoption began with.
+
         Raises StartupError when the rows do not suffice, KafkaError when the store cannot be written.
         """
         topics: list[TopicState] = []
         grown: dict[str, tuple[PartitionState, ...]] = {}
         here = (self._broker_id,)
+        if plan.topics:
+            ProducerIdBlocks(self._store, broker_id=self._broker_id).skip_to(self._clock.wall_ms())
         for found in plan.topics:
             known = self.image.topics.get(found.name)
             first = 0 if known is None else len(known.partitions)

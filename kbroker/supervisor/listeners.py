@@ -13,7 +13,7 @@ from kbroker.errors import StartupError
 
 @dataclass(frozen=True, slots=True)
 class ListenerAddress:
-    """A listener as configured: its name, security protocol, host ("" for every interface) and port (0: any free one)."""
+    """A listener as configured; host "" stands for every interface, port 0 for any free one."""
 
     name: str
     security_protocol: str
@@ -98,16 +98,12 @@ def _ipv6_works() -> bool:
 def _explain(listener: ListenerAddress, port: int, error: OSError) -> str:
     where = f"listeners={listener.name}://{listener.host}:{port or listener.port}"
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"{where}: the port is in use by another process; "
-            f"stop that one or choose another port, e.g. --override listeners={listener.name}://{listener.host}:{port +
-            1}"
-        )
+        other = f"--override listeners={listener.name}://{listener.host}:{port + 1}"
+        return f"{where}: the port is in use by another process; stop that one or choose another port, e.g. {other}"
     if error.errno == errno.EACCES:
         return f"{where}: ports below 1024 need privileges; choose a higher port"
     if isinstance(error, socket.gaierror):
-        return f"{where}: the host name {listener.host!r} is not known here; use an address of this machine or leave it
-        empty"
+        return f"{where}: the host name is not known here; use an address of this machine or leave it empty"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{where}: {listener.host!r} is no address of this machine; use one that is, or leave the host empty"
+        return f"{where}: the host is no address of this machine; use one that is, or leave it empty"
     return f"{where}: {os.strerror(error.errno or 0)}"

@@ -1,4 +1,4 @@
-"""Tell systemd how the broker is doing (sd_notify's datagram protocol); does nothing when it was not started by systemd."""
+"""Tell systemd how the broker is doing: sd_notify's datagrams; nothing when systemd did not start it."""
 
 from __future__ import annotations
 
