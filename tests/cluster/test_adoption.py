@@ -6,10 +6,7 @@ import os
 
 import pytest
 
-from kbroker.clock import ManualClock
-from kbroker.cluster import nodes
-from kbroker.cluster.adoption import AdoptedTopic, AdoptionPlan, plan_adoption, read_deleted_topics
-from kbroker.cluster.embedded import EmbeddedStore
+from kbroker.cluster.adoption import AdoptedTopic, AdoptionPlan, plan_adoption
 from kbroker.errors import StartupError
 from kbroker.metadata.image import PartitionState, TopicState
 from kbroker.storage.checkpoints import write_partition_metadata
@@ -115,12 +112,3 @@ def test_two_topics_of_one_name_are_explained(log_dir):
         plan_adoption([log_dir], {}, {})
     with pytest.raises(StartupError, match=r"a-1 belongs to another topic a"):
         plan_adoption([log_dir], known("a", A, 1), {})
-
-
-def test_deleted_topics_are_read_from_their_notes(tmp_path):
-    store = EmbeddedStore(str(tmp_path / "store.sqlite"), clock=ManualClock())
-    assert read_deleted_topics(store) == {}
-    store.ensure("/kbroker/deleted_topics")
-    store.create(nodes.deleted_topic_path(A), nodes.encode_deleted_topic("a"))
-    assert read_deleted_topics(store) == {A: "a"}
-    store.close()

@@ -12,6 +12,7 @@ from kbroker.cluster import nodes
 from kbroker.cluster.adoption import AdoptedTopic, AdoptionPlan
 from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics, new_uuid
 from kbroker.cluster.embedded import EmbeddedStore
+from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
 from kbroker.cluster.requests import (
     ConfigChange,
     ConfigOperation,
@@ -670,6 +671,8 @@ def test_an_adopted_topic_is_a_topic_like_any_other(house):
     offsets = house.follower.topics["__consumer_offsets"]
     assert offsets.internal
     assert offsets.config["cleanup.policy"] == "compact"
+    # Their logs may know any producer id Kafka gave out, one after the other from 0.
+    assert ProducerIdBlocks(house.store, broker_id=0).allocate().first > 10**12
     before = house.controller.image.topics
     house.reopen()
     assert house.controller.image.topics == before
