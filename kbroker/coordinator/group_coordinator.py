@@ -16,6 +16,7 @@ no request stays unanswered whatever a client does.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from kbroker.protocol.messages.join_group import JoinGroupRequest
     from kbroker.protocol.messages.leave_group import LeaveGroupRequest
     from kbroker.protocol.messages.sync_group import SyncGroupRequest
+
+logger = logging.getLogger(__name__)
 
 NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000
 """A new member cannot heartbeat while its first JoinGroup is parked, nor is it seen to go away: it has this long."""
@@ -103,7 +106,7 @@ class GroupCoordinator:
             member = group.members.get(member_id)
             if member is not None:
                 # It lost its place to others in this rebalance.
-                self._remove_member(group, member)
+                self._remove_member(group, member, f"no place for member {member_id}")
             elif member_id in group.pending_members:
                 self._remove_pending_member(group, member_id)
             return _join_error(parked, ErrorCode.GROUP_MAX_SIZE_REACHED, "")
@@ -152,7 +155,7 @@ class GroupCoordinator:
         # A leader that joins again wants a rebalance: it saw a change, of topics for example, that members do not show.
         self._update_member(group, member, request, protocols)
         self._park_join(group, member, parked)
-        self._rebalance(group)
+        self._rebalance(group, request.reason or f"{'leader' if is_leader else 'member'} {member_id} joins again")
         return None
 
     def _add_member(
@@ -175,7 +178,7 @@ class GroupCoordinator:
             timer.cancel()
         self._park_join(group, member, parked)
         self._schedule_heartbeat(group, member, NEW_MEMBER_JOIN_TIMEOUT_MS)
-        self._rebalance(group)
+        self._rebalance(group, request.reason or f"new member {member_id}")
 
     def _update_member(
         self, group: Group, member: Member, request: JoinGroupRequest, protocols: tuple[tuple[str, bytes], ...]
@@ -204,7 +207,7 @@ class GroupCoordinator:
         if group.state is not GroupState.STABLE or group.select_protocol() != group.protocol_name:
             # In CompletingRebalance the leader may be assigning to the old id just now.
             self._park_join(group, member, parked)
-            self._rebalance(group)
+            self._rebalance(group, f"static member {instance_id} is back as {member_id}")
             return None
 
         def written(error_code: int) -> None:
@@ -253,13 +256,14 @@ class GroupCoordinator:
 
     # -- the join phase
 
-    def _rebalance(self, group: Group) -> None:
+    def _rebalance(self, group: Group, reason: str) -> None:
         """Begin a rebalance, or let the one that is going on see whether it is complete now."""
         if group.state is GroupState.PREPARING_REBALANCE:
             self._complete_join_if_ready(group)
             return
         if group.state is GroupState.COMPLETING_REBALANCE:
             self._reset_assignment(group, ErrorCode.REBALANCE_IN_PROGRESS)
+        logger.info("group %r: rebalance after generation %d: %r", group.group_id, group.generation_id, reason)
         self._cancel_sync_timer(group)
         group.initial_join = group.state is GroupState.EMPTY
         group.member_added = False
@@ -310,6 +314,7 @@ class GroupCoordinator:
             group.join_timer.cancel()
             group.join_timer = None
         group.begin_generation(self._context.wall_ms)
+        logger.info("group %r: generation %d, %d members", group.group_id, group.generation_id, len(group.members))
         if not group.members:
             self._write_group(group, {}, _ignore)
             return
@@ -339,8 +344,9 @@ class GroupCoordinator:
             member = group.members[member_id]
             _cancel_heartbeat(member)
             self._answer_sync(group, member_id, ErrorCode.UNKNOWN_MEMBER_ID)
+            logger.info("group %r: member %r sent no SyncGroup and is removed", group.group_id, member_id)
             group.remove(member)
-        self._rebalance(group)
+        self._rebalance(group, "members without SyncGroup were removed")
 
     def _cancel_sync_timer(self, group: Group) -> None:
         if group.sync_timer is not None:
@@ -391,7 +397,7 @@ class GroupCoordinator:
             return
         if error_code != ErrorCode.NONE:
             self._reset_assignment(group, _GROUP_WRITE_ERRORS.get(ErrorCode(error_code), error_code))
-            self._rebalance(group)
+            self._rebalance(group, f"the assignment could not be written, {ErrorCode(error_code).name}")
             return
         group.transition_to(GroupState.STABLE, self._context.wall_ms)
         for member in group.members.values():
@@ -453,7 +459,7 @@ class GroupCoordinator:
         if not member.is_new and (member_id in group.awaiting_join or member_id in group.awaiting_sync):
             # It waits for us. Its session starts again with the answer.
             return
-        self._remove_member(group, member)
+        self._remove_member(group, member, f"member {member_id} was silent for its session")
 
     # -- LeaveGroup
 
@@ -491,16 +497,17 @@ class GroupCoordinator:
             member = group.check_member(member_id, instance_id)
         except KafkaError as error:
             return error.code
-        self._remove_member(group, member)
+        self._remove_member(group, member, f"member {member_id} left: {identity.reason or 'no reason given'}")
         return ErrorCode.NONE
 
-    def _remove_member(self, group: Group, member: Member) -> None:
+    def _remove_member(self, group: Group, member: Member, reason: str) -> None:
+        logger.info("group %r: %r", group.group_id, reason)
         _cancel_heartbeat(member)
         self._answer_join_with_error(group, member.member_id, ErrorCode.UNKNOWN_MEMBER_ID, "")
         self._answer_sync(group, member.member_id, ErrorCode.UNKNOWN_MEMBER_ID)
         group.remove(member)
         if group.state in {GroupState.STABLE, GroupState.COMPLETING_REBALANCE, GroupState.PREPARING_REBALANCE}:
-            self._rebalance(group)
+            self._rebalance(group, reason)
 
     # -- members that have been given an id and have not used it yet
 
@@ -526,7 +533,7 @@ class GroupCoordinator:
         for member in group.members.values():
             self._schedule_heartbeat(group, member)
         if len(group.members) > self._context.config.group_max_size:
-            self._rebalance(group)
+            self._rebalance(group, "the group is larger than group.max.size")
 
     def group_unloaded(self, group: Group, error_code: int) -> None:
         """Answer everything parked with `error_code` and stop all timers; the group is dead here."""
