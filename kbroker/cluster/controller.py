@@ -14,6 +14,7 @@ start and knows that directories with that topic id are garbage, not a topic to 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -201,12 +202,9 @@ class Controller:
 
     def _take_office(self) -> None:
         store = self._store
-        for root in nodes.ROOTS:
-            store.ensure(root)
-        if store.exists(nodes.CONTROLLER_EPOCH) is None:
-            store.create(nodes.CONTROLLER_EPOCH, b"0")
+        store.ensure(*nodes.ROOTS, nodes.CONTROLLER_EPOCH)
         data, stat = store.get(nodes.CONTROLLER_EPOCH)
-        self._epoch = int(data) + 1
+        self._epoch = int(data or b"0") + 1
         try:
             store.commit(
                 [
@@ -229,20 +227,20 @@ class Controller:
         configs = store.get_many([nodes.topic_config_path(name) for name in names])
         topics = []
         for name, node, config in zip(names, assignments, configs, strict=True):
-            if node is not None:
+            if node is None:
+                continue
+            try:
                 assignment = nodes.decode_topic(node[0])
                 replicas = [assignment.replicas[partition] for partition in range(len(assignment.replicas))]
-                topic_id = assignment.topic_id or self._give_topic_id(name, replicas, node[1])
                 own = {} if config is None else nodes.decode_config(config[0])
-                topics.append(
-                    TopicState(
-                        name,
-                        topic_id,
-                        self._read_partitions(name, topic_id, replicas, own, brokers),
-                        own,
-                        internal=name in INTERNAL_TOPICS,
-                    )
-                )
+                topic_id = assignment.topic_id or self._give_topic_id(name, replicas, node[1])
+                partitions = self._read_partitions(name, topic_id, replicas, own, brokers)
+            except (ValueError, KeyError, TypeError) as error:
+                raise StartupError(
+                    f"the nodes of topic {name} in the metadata store cannot be understood ({error!r}); move the store "
+                    "away, and topics are found again by their directories, but their configurations are lost"
+                ) from error
+            topics.append(TopicState(name, topic_id, partitions, own, internal=name in INTERNAL_TOPICS))
         return topics
 
     def _give_topic_id(self, name: str, replicas: Sequence[Sequence[int]], stat: Stat) -> Uuid:
@@ -348,7 +346,7 @@ class Controller:
         INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
         INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG; KAFKA_STORAGE_ERROR when the store cannot be written.
         """
-        names = [topic.name for topic in topics]
+        times = Counter(topic.name for topic in topics)
         results: dict[str, TopicResult] = {}
         planned: dict[str, TopicState] = {}
         collisions = dict(self._names_by_collision_key)
@@ -357,7 +355,7 @@ class Controller:
             if name in results:
                 continue
             try:
-                if names.count(name) > 1:
+                if times[name] > 1:
                     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Found multiple entries for topic '{name}'.")
                 replicas, config = self._plan_topic(topic, collisions)
                 self._check_room(replicas, planned.values() if validate_only else ())
@@ -381,27 +379,28 @@ class Controller:
         self._names_by_collision_key = collisions
         return Outcome([*results.values()], self._changed(topics=tuple(planned.values())))
 
-    def create_internal_topics(self, names: Iterable[str]) -> Outcome[TopicResult]:
+    def create_internal_topics(self, names: Sequence[str]) -> Outcome[TopicResult]:
         """
         Create topics of the broker's own, with the settings they need; one that exists is a success.
 
         With fewer live brokers than replicas asked for, there are as many replicas as brokers.
         Codes: as create_topics; INVALID_TOPIC_EXCEPTION for a name that is none of theirs.
         """
+        results: dict[str, TopicResult] = {}
         wanted = []
-        known: dict[str, TopicResult] = {}
-        for name in names:
+        for name in dict.fromkeys(names):
             existing = self.image.topics.get(name)
             internal = self._config.internal_topics.get(name)
             if existing is not None:
-                known[name] = _result_of(existing)
+                results[name] = _result_of(existing)
             elif internal is None:
-                known[name] = TopicResult(name, ErrorCode.INVALID_TOPIC_EXCEPTION, f"'{name}' is no internal topic.")
+                results[name] = TopicResult(name, ErrorCode.INVALID_TOPIC_EXCEPTION, f"'{name}' is no internal topic.")
             else:
                 factor = max(1, min(internal.replication_factor, len(self.image.brokers)))
                 wanted.append(NewTopic(name, internal.num_partitions, factor, configs=internal.configs))
         outcome = self.create_topics(wanted)
-        return Outcome([*known.values(), *outcome.results], outcome.delta)
+        results |= {result.name: result for result in outcome.results}
+        return Outcome([results[name] for name in dict.fromkeys(names)], outcome.delta)
 
     def _plan_topic(
         self, topic: NewTopic, collisions: Mapping[str, str]
@@ -450,10 +449,7 @@ class Controller:
         named twice or by both name and id, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR.
         """
         found = [self._find(reference) for reference in topics]
-        times: dict[Uuid, int] = {}
-        for topic in found:
-            if topic is not None:
-                times[topic.topic_id] = times.get(topic.topic_id, 0) + 1
+        times = Counter(topic.topic_id for topic in found if topic is not None)
         results: list[DeletionResult] = []
         removed: list[TopicState] = []
         for reference, topic in zip(topics, found, strict=True):
@@ -531,7 +527,7 @@ class Controller:
         does not grow or there is no room, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR when too few brokers
         live, KAFKA_STORAGE_ERROR.
         """
-        names = [topic.name for topic in topics]
+        times = Counter(topic.name for topic in topics)
         results: dict[str, TopicResult] = {}
         grown: dict[str, tuple[PartitionState, ...]] = {}
         for wanted in topics:
@@ -539,7 +535,7 @@ class Controller:
             if name in results:
                 continue
             try:
-                if names.count(name) > 1:
+                if times[name] > 1:
                     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Found multiple entries for topic '{name}'.")
                 topic = self.image.topics.get(name)
                 if topic is None:
@@ -618,7 +614,7 @@ class Controller:
         )
 
     def _alter(self, resources: Sequence[tuple[int, str, Change]], validate_only: bool) -> Outcome[ResourceResult]:
-        keys = [(resource_type, name) for resource_type, name, _ in resources]
+        times = Counter((resource_type, name) for resource_type, name, _ in resources)
         results: dict[tuple[int, str], ResourceResult] = {}
         topics: list[TopicState] = []
         brokers: dict[str, Mapping[str, str]] = {}
@@ -627,7 +623,7 @@ class Controller:
             if key in results:
                 continue
             try:
-                if keys.count(key) > 1:
+                if times[key] > 1:
                     raise KafkaError(ErrorCode.INVALID_REQUEST, "Each resource must appear at most once.")
                 if resource_type == ResourceType.TOPIC:
                     topic = self._alter_topic(name, change, validate_only)

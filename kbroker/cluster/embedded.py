@@ -224,15 +224,17 @@ class EmbeddedStore:
         with self._transaction() as connection:
             return self._create(connection, Create(path, data, ephemeral, sequential))
 
-    def ensure(self, path: str) -> None:
-        """Create a persistent node and its parents, without data, where they do not exist."""
-        check_path(path)
-        missing = []
-        while path != "/" and self.exists(path) is None:
-            missing.append(path)
-            path = parent_of(path)
+    def ensure(self, *paths: str) -> None:
+        """Create persistent nodes and their parents, without data, where they do not exist; all at once."""
+        missing: set[str] = set()
+        for path in paths:
+            check_path(path)
+            while path != "/" and path not in missing and self.exists(path) is None:
+                missing.add(path)
+                path = parent_of(path)
         if missing:
-            self.commit([Create(node) for node in reversed(missing)])
+            # A parent's path is shorter, so it comes first.
+            self.commit([Create(path) for path in sorted(missing, key=len)])
 
     def get(self, path: str) -> tuple[bytes, Stat]:
         """Return a node's data and Stat. Raises NoNode."""

@@ -19,7 +19,7 @@ from kbroker.clock import Clock
 from kbroker.cluster import nodes
 from kbroker.cluster.controller import new_uuid
 from kbroker.cluster.embedded import EmbeddedStore
-from kbroker.cluster.store import Create, Delete, Operation, Store
+from kbroker.cluster.store import Create, Delete, Operation, SetData, Store
 from kbroker.errors import StartupError
 from kbroker.metadata.image import BrokerState
 from kbroker.storage.checkpoints import (
@@ -95,12 +95,13 @@ def _stored_identity(store: Store) -> tuple[str | None, int | None]:
 
 
 def _store_identity(store: Store, registration: BrokerRegistration) -> None:
-    for path, data in (
-        (nodes.CLUSTER_ID, nodes.encode_cluster_id(registration.cluster_id)),
-        (nodes.IDENTITY, nodes.encode_identity(registration.broker_id)),
-    ):
-        store.ensure(path)
-        store.set(path, data)
+    store.ensure(nodes.CLUSTER_ID, nodes.IDENTITY)
+    store.commit(
+        [
+            SetData(nodes.CLUSTER_ID, nodes.encode_cluster_id(registration.cluster_id)),
+            SetData(nodes.IDENTITY, nodes.encode_identity(registration.broker_id)),
+        ]
+    )
 
 
 def _reconcile(

@@ -179,8 +179,8 @@ class Store(Protocol):
     def create(self, path: str, data: bytes = b"", *, ephemeral: bool = False, sequential: bool = False) -> str:
         """Create a node and return its path. Raises NodeExists, NoNode (the parent), NoChildrenForEphemerals."""
 
-    def ensure(self, path: str) -> None:
-        """Create a persistent node and its parents, without data, where they do not exist."""
+    def ensure(self, *paths: str) -> None:
+        """Create persistent nodes and their parents, without data, where they do not exist; all at once."""
 
     def get(self, path: str) -> tuple[bytes, Stat]:
         """Return a node's data and Stat. Raises NoNode."""

@@ -174,6 +174,23 @@ def test_what_kafka_left_unfinished_is_finished(house):
     assert house.controller.image.topics["old"] == topic
 
 
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/brokers/topics/a", b"no JSON"),
+        ("/brokers/topics/a", b'{"partitions":{"1":[0]}}'),
+        ("/brokers/topics/a/partitions/0/state", b"[]"),
+        ("/config/topics/a", b'{"version":1}'),
+    ],
+)
+def test_nodes_that_make_no_sense_are_explained(house, path, data):
+    house.create(NewTopic("a"))
+    house.store.set(path, data)
+    house.store.close()
+    with pytest.raises(StartupError, match="the nodes of topic a"):
+        house.open()
+
+
 def test_more_partitions_than_rows_are_explained(tmp_path):
     house = House(tmp_path / "store.sqlite", rows=4)
     house.create(NewTopic("a", 4))
