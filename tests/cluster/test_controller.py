@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
 from random import Random
 
 import pytest
@@ -706,3 +709,45 @@ def test_more_logs_than_rows_are_explained(house):
 def test_topic_ids_never_look_like_an_option():
     assert all(nodes.encode_topic(new_uuid(), [])[:1] == b"{" for _ in range(10))
     assert not any(nodes.encode_uuid(new_uuid()).startswith("-") for _ in range(2000))
+
+
+def churn(path, ready):
+    """Create and delete topics until killed."""
+    house = House(path, rows=10_000)
+    os.write(ready, b"!")
+    for number in range(1_000_000):
+        house.controller.create_topics([NewTopic(f"t{number}", 3, configs={"retention.ms": "5"})])
+        if number % 2:
+            house.controller.delete_topics([TopicReference(f"t{number}")])
+
+
+def test_a_killed_controller_leaves_each_topic_whole_or_gone(tmp_path):
+    path = tmp_path / "store.sqlite"
+    chance = Random(5)
+    for _ in range(6):
+        path.unlink(missing_ok=True)
+        told, ready = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                churn(path, ready)
+            finally:
+                os._exit(1)
+        assert os.read(told, 1) == b"!"
+        select.select([], [], [], chance.uniform(0.0, 0.1))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(told)
+        os.close(ready)
+        house = House(path, rows=10_000)
+        topics = house.controller.image.topics
+        deleted = house.controller.pending_deletions()
+        for name, topic in topics.items():
+            assert len(topic.partitions) == 3
+            assert topic.config == {"retention.ms": "5"}
+            assert topic.topic_id not in deleted
+            assert house.store.children(f"/brokers/topics/{name}/partitions") == ["0", "1", "2"]
+        assert set(house.store.children("/config/topics")) == set(topics)
+        numbers = sorted(int(name[1:]) for name in [*topics, *deleted.values()])
+        assert numbers == list(range(len(numbers)))
+        house.store.close()
