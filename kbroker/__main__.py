@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
 
 import click
 
@@ -55,10 +54,15 @@ def cli() -> None:
     """Run a Kafka-compatible message broker, and talk to it."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; never returns: exits with 0, 1 (it failed) or 2 (wrong usage)."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; never returns: exits with what the command says, 1 for every error as Kafka's tools do."""
+    code: object = 1
     try:
-        cli.main(arguments, prog_name="kbroker")
+        code = cli.main(arguments, prog_name="kbroker", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+    except click.Abort:
+        click.echo("", err=True)
     except KbrokerError as error:
         click.echo(f"kbroker: {error}", err=True)
     except Exception as error:
@@ -67,7 +71,7 @@ def main(arguments: list[str] | None = None) -> Any:
         if library is None or not isinstance(error, library.KafkaException):
             raise
         click.echo(f"kbroker: {error.args[0].str()}", err=True)
-    sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

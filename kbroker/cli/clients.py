@@ -142,4 +142,4 @@ def error_text(error: BaseException) -> str:
     """Return the words of an error of the client library: the broker's own, without the library's codes."""
     first = error.args[0] if error.args else None
     text = getattr(first, "str", None)
-    return str(text()) if callable(text) else str(error)
+    return (str(text()) if callable(text) else str(error)).removeprefix("Broker: ")

@@ -342,8 +342,7 @@ def _describe(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
         elif state in {"PreparingRebalance", "CompletingRebalance"}:
             click.echo(f"\nWarning: Consumer group '{group}' is rebalancing.", err=True)
         if flags["members"]:
-            if members:
-                click.echo(members_table(group, members, flags["verbose"]))
+            click.echo(members_table(group, members, flags["verbose"]))
         elif flags["state"] is not None:
             click.echo(state_table(group, description))
         elif rows:
@@ -400,7 +399,7 @@ def offsets_table(rows: Sequence[GroupRow], verbose: bool = False) -> str:
             del line[3]
         del least[3]
         wide = (0, 1, 6, 7)
-    return "\n" + _table(table, least, wide) + "\n"
+    return "\n" + _table(table, least, wide)
 
 
 def members_table(group: str, members: Sequence[Any], verbose: bool = False) -> str:
@@ -433,19 +432,19 @@ def members_table(group: str, members: Sequence[Any], verbose: bool = False) -> 
             del line[2]
     if not static:
         del least[2]
-    return "\n" + _table(table, least, range(4 if static else 3), trailing=True)
+    return "\n" + _table(table, least, range(4 if static else 3), trailing=not verbose)
 
 
 def state_table(group: str, description: Any) -> str:
     """Return Kafka's table of a group's state."""
     node = description.coordinator
-    coordinator = f"{node.host}:{node.port} ({node.id})"
-    strategy = description.partition_assignor or _MISSING
+    coordinator = f"{node.host}:{node.port}  ({node.id})"
+    strategy = description.partition_assignor
     table: list[list[object]] = [
         ["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"],
         [group, coordinator, strategy, state_name(description.state), len(description.members)],
     ]
-    return "\n" + _table(table, [15, 25, 20, 20, 0], (0, 1)) + "\n"
+    return "\n" + _table(table, [max(25, len(coordinator)), 25, 20, 15, 0], (0, 1))
 
 
 def _table(
@@ -650,6 +649,6 @@ def csv_lines(offsets: Mapping[str, Mapping[Partition, int]]) -> list[str]:
     lines = []
     for group, partitions in offsets.items():
         for one, offset in sorted(partitions.items()):
-            quoted = f'"{one.topic}",{one.partition},{offset}'
-            lines.append(quoted if len(offsets) == 1 else f'"{group}",{quoted}')
+            line = f"{one.topic},{one.partition},{offset}"
+            lines.append(line if len(offsets) == 1 else f"{group},{line}")
     return lines

@@ -70,5 +70,5 @@ def test_a_bad_value_at_the_start_is_one_line() -> None:
 
 def test_a_bad_flag_names_the_nearest() -> None:
     result = kbroker("topics", "--desdribe")
-    assert result.returncode == 2
+    assert result.returncode == 1
     assert "--describe" in result.stderr
