@@ -109,10 +109,10 @@ def read_offset_checkpoint(path: str) -> dict[TopicPartition, int]:
         ) from error
 
 
-def write_offset_checkpoint(path: str, offsets: Mapping[TopicPartition, int]) -> None:
-    """Replace an offset checkpoint, durably. Raises OSError."""
+def write_offset_checkpoint(path: str, offsets: Mapping[TopicPartition, int], *, durable: bool = True) -> None:
+    """Replace an offset checkpoint. Raises OSError."""
     lines = [f"{topic} {partition} {offset}\n" for (topic, partition), offset in offsets.items()]
-    replace_file(path, f"0\n{len(lines)}\n{''.join(lines)}".encode())
+    replace_file(path, f"0\n{len(lines)}\n{''.join(lines)}".encode(), durable=durable)
 
 
 def part_path(log_dir: str, name: str, worker: int) -> str:

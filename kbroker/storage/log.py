@@ -317,7 +317,9 @@ class Log:
         for number, base_offset in enumerate(bases):
             sealed = number + 1 < len(bases)
             if clean_shutdown or (sealed and bases[number + 1] <= recovery_point):
-                self._segments.append(recovery.load_segment(directory, base_offset, now_ms, self.config, sealed=sealed))
+                self._segments.append(
+                    recovery.load_segment(directory, base_offset, now_ms, self.config, progress, sealed=sealed)
+                )
                 continue
             segment = Segment(directory, base_offset, now_ms)
             if cut:
@@ -351,18 +353,18 @@ class Log:
         self.recovery_point = end if clean_shutdown else min(recovery_point, end)
         self._set_active(self._segments[-1])
         self._measure()
-        self._load_epochs(recovery_point if not clean_shutdown else end)
+        self._load_epochs(recovery_point if not clean_shutdown else end, progress)
         self._load_producers(clean_shutdown, progress)
         if clean_shutdown and bases:
             self._names_flushed = self._names_version
 
-    def _load_epochs(self, from_offset: int) -> None:
+    def _load_epochs(self, from_offset: int, progress: recovery.Progress) -> None:
         self.epochs.load()
         self.epochs.truncate_from_end(self.log_end_offset)
         if self.epochs.damaged:
             from_offset = self.log_start_offset
         if from_offset < self.log_end_offset:
-            recovery.recover_leader_epochs(self.epochs, self._segments, from_offset)
+            recovery.recover_leader_epochs(self.epochs, self._segments, from_offset, progress)
         self.epochs.truncate_from_start(self.log_start_offset)
         self.leader_epoch = max(0, self.epochs.latest_epoch)
 
@@ -517,7 +519,7 @@ class Log:
         position = 0
         for header in headers:
             if header[9] >= 0:
-                self._note_producer(header, records, position, header[0], header[8], False)
+                self._note_producer(header, records, position, header[0], header[8], False, False)
             if header[2] > latest_epoch:
                 latest_epoch = header[2]
                 self._staged_epochs.append((latest_epoch, header[0]))
@@ -655,7 +657,7 @@ class Log:
             for header in headers:
                 if header[9] >= 0:
                     timestamp = now_ms if self._append_time else header[8]
-                    self._note_producer(header, records, position, offset, timestamp, check)
+                    self._note_producer(header, records, position, offset, timestamp, check, True)
                 position += header[1] + 12
                 offset += header[6] + 1
         except KafkaError:
@@ -663,14 +665,14 @@ class Log:
             raise
 
     def _note_producer(
-        self, header: _Header, records: memoryview, position: int, offset: int, timestamp: int, check: bool
+        self, header: _Header, records: memoryview, position: int, offset: int, timestamp: int, check: bool, leads: bool
     ) -> None:
         producer_id = header[9]
         self._producers_before.append((producer_id, self.producers.entries.get(producer_id)))
         if header[5] & CONTROL_FLAG:
             epoch = recovery.marker_coordinator_epoch(records[position : position + header[1] + 12])
             if epoch is not None:
-                self.producers.append_marker(producer_id, header[10], epoch, timestamp, check=not self.replicated)
+                self.producers.append_marker(producer_id, header[10], epoch, timestamp, check=leads)
             return
         transactional = header[5] & TRANSACTIONAL_FLAG != 0
         self.producers.append(
@@ -748,6 +750,15 @@ class Log:
             )
         )
 
+    def begin_leader_epoch(self, epoch: int) -> None:
+        """Note that this broker leads from here on under `epoch`: it begins at the log's end, and rows tell it."""
+        try:
+            if epoch > self.epochs.latest_epoch:
+                self.epochs.assign(epoch, self.log_end_offset)
+        except OSError as error:
+            raise self._storage_error(error) from error
+        self.leader_epoch = epoch
+
     def update_high_watermark(self, offset: int) -> bool:
         """Move the high watermark, kept between log start and log end; return whether it changed."""
         offset = min(max(offset, self.log_start_offset), self.log_end_offset)
@@ -792,7 +803,8 @@ class Log:
 
     def _add_segment(self, base_offset: int) -> None:
         segment = Segment(self.directory, base_offset, self.clock.wall_ms())
-        segment.create(min(self.config.segment_jitter_ms, self.config.segment_ms))
+        size_bytes = self._segment_bytes if self.config.preallocate else 0
+        segment.create(min(self.config.segment_jitter_ms, self.config.segment_ms), size_bytes)
         self._segments.append(segment)
 
     def _set_active(self, segment: Segment) -> None:

@@ -34,7 +34,6 @@ class LogConfig:
     min_insync_replicas: int = 1
     unclean_leader_election_enable: bool = False
     preallocate: bool = False
-    """Honoured as Kafka reads it back; kbroker's own files grow as they are written."""
     compression_type: str = "producer"
     producer_id_expiration_ms: int = 24 * 60 * 60 * 1000
 

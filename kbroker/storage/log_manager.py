@@ -389,7 +389,9 @@ class LogManager:
             return []
         self._checkpointed[index][name] = offsets
         try:
-            write_offset_checkpoint(part_path(self._log_dirs[index], name, self._worker), offsets)
+            # An older high watermark is as safe as the newest, and these are written every few seconds.
+            durable = name != REPLICATION_CHECKPOINT
+            write_offset_checkpoint(part_path(self._log_dirs[index], name, self._worker), offsets, durable=durable)
         except OSError as error:
             self._checkpointed[index].pop(name)
             return self.fail_dir(index, error)

@@ -103,7 +103,20 @@ def _end_offset(path: str, base_offset: int) -> int:
         os.close(fd)
 
 
-def load_segment(directory: str, base_offset: int, now_ms: int, config: LogConfig, *, sealed: bool) -> Segment:
+def _walk(fd: int, position: int, end: int, progress: Progress) -> Iterator[FileBatch]:
+    """Yield the batches between two positions, headers only, and show progress."""
+    report = position + _WINDOW_BYTES
+    progress()
+    for batch in iterate_file_batches(fd, position, end, _WALK_WINDOW_BYTES):
+        if batch.position > report:
+            report = batch.position + _WINDOW_BYTES
+            progress()
+        yield batch
+
+
+def load_segment(
+    directory: str, base_offset: int, now_ms: int, config: LogConfig, progress: Progress, *, sealed: bool
+) -> Segment:
     """
     Return a segment as its files describe it; its indexes are rebuilt when they are missing or unsound.
 
@@ -117,7 +130,7 @@ def load_segment(directory: str, base_offset: int, now_ms: int, config: LogConfi
         if segment.size_bytes:
             logger.info("%s: indexes missing or unsound, rebuilt", segment.path())
         file_size = segment.size_bytes
-        batches = iterate_file_batches(segment.log_fd(), 0, file_size, _WALK_WINDOW_BYTES)
+        batches = _walk(segment.log_fd(), 0, file_size, progress)
         segment.rebuild(batches, config.index_interval_bytes, with_last_entry=sealed)
         if sealed:
             # A sealed segment is trusted here; only recovery cuts logs.
@@ -204,15 +217,7 @@ def replay_producers(
             continue
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            progress()
-            seen = 0
-            for batch in iterate_file_batches(
-                fd, indexed_position(segment, start_offset), segment.size_bytes, _WALK_WINDOW_BYTES
-            ):
-                seen += batch.size_bytes
-                if seen > _WINDOW_BYTES:
-                    seen = 0
-                    progress()
+            for batch in _walk(fd, indexed_position(segment, start_offset), segment.size_bytes, progress):
                 if batch.producer_id >= 0 and batch.base_offset >= start_offset:
                     _replay(state, batch, fd)
         finally:
@@ -289,7 +294,9 @@ def first_timestamp_of(segment: Segment) -> int:
     return -1 if batch is None else batch.max_timestamp
 
 
-def recover_leader_epochs(cache: LeaderEpochCache, segments: list[Segment], from_offset: int) -> None:
+def recover_leader_epochs(
+    cache: LeaderEpochCache, segments: list[Segment], from_offset: int, progress: Progress = no_progress
+) -> None:
     """Note the epochs met in batches at or after `from_offset`. Raises OSError."""
     found: list[tuple[int, int]] = []
     latest = cache.latest_epoch
@@ -298,7 +305,7 @@ def recover_leader_epochs(cache: LeaderEpochCache, segments: list[Segment], from
             continue
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for batch in iterate_file_batches(fd, 0, segment.size_bytes, _WALK_WINDOW_BYTES):
+            for batch in _walk(fd, indexed_position(segment, from_offset), segment.size_bytes, progress):
                 if batch.leader_epoch > latest:
                     latest = batch.leader_epoch
                     found.append((latest, batch.base_offset))

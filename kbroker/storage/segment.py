@@ -69,6 +69,7 @@ class Segment:
         "last_indexed_timestamp",
         "max_timestamp",
         "offset_of_max_timestamp",
+        "preallocated",
         "roll_jitter_ms",
         "since_index_entry",
         "size_bytes",
@@ -92,6 +93,7 @@ class Segment:
         self.first_timestamp = -1
         """Largest timestamp of the first batch; -1 when not known (yet)."""
         self.roll_jitter_ms = 0
+        self.preallocated = False
         self.fd = -1
         self.index_fd = -1
         self.time_index_fd = -1
@@ -100,14 +102,18 @@ class Segment:
         """Return the path of one of the segment's files."""
         return segment_path(self.directory, self.base_offset, suffix)
 
-    def create(self, jitter_ms: int) -> None:
+    def create(self, jitter_ms: int, allocate_bytes: int = 0) -> None:
         """
         Make the segment's files, empty; what a failed attempt left is overwritten. Raises OSError.
 
-        jitter_ms  the segment is rolled up to that much earlier, by chance, so that not all partitions roll at once
+        jitter_ms       the segment is rolled up to that much earlier, by chance, so that not all partitions roll at once
+        allocate_bytes  disk space to take at once, given back when the segment is sealed
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self.fd = os.open(self.path(), flags, 0o644)
+        if allocate_bytes:
+            os.posix_fallocate(self.fd, 0, allocate_bytes)
+            self.preallocated = True
         for suffix in (INDEX_SUFFIX, TIME_INDEX_SUFFIX):
             os.close(os.open(self.path(suffix), flags, 0o644))
         self.roll_jitter_ms = random.randrange(jitter_ms) if jitter_ms > 0 else 0
@@ -140,7 +146,10 @@ class Segment:
         self.fd = self.index_fd = self.time_index_fd = -1
 
     def seal(self) -> None:
-        """Write the time index's last entry, the segment's largest timestamp, and close the files. Raises OSError."""
+        """Write the time index's last entry, the segment's largest timestamp; give spare space back. Raises OSError."""
+        if self.preallocated:
+            os.ftruncate(self.log_fd(), self.size_bytes)
+            self.preallocated = False
         if self.max_timestamp > self.last_indexed_timestamp and self.size_bytes:
             relative = self.offset_of_max_timestamp - self.base_offset
             self.append_index(b"", time_index.pack_entry(self.max_timestamp, relative))

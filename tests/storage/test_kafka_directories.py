@@ -1,4 +1,4 @@
-"""Kafka's own tools read what the log writes, and the log opens what Kafka wrote, whether Kafka was stopped or killed."""
+"""Kafka's own tools read what the log writes; the log opens what Kafka wrote, whether it was stopped or killed."""
 
 from __future__ import annotations
 

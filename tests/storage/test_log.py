@@ -181,7 +181,7 @@ def fail_with(number, partial=0):
 
 
 @pytest.mark.parametrize("partial", [0, 30])
-def test_a_full_disk_leaves_the_log_as_it_was(open_log, append, batch, clock, monkeypatch, partial):  # noqa: PLR0917
+def test_a_full_disk_leaves_the_log_as_it_was(open_log, append, batch, clock, monkeypatch, partial):
     log = open_log()
     producer = {"producer_id": 9, "producer_epoch": 0}
     append(log, 2, base_sequence=0, **producer)
@@ -491,3 +491,42 @@ def test_the_timestamp_type_can_change(open_log, append, clock):
     assert append(log).log_append_time_ms == -1
     log.update_config(LogConfig(message_timestamp_type="LogAppendTime"))
     assert append(log).log_append_time_ms == clock.wall_ms()
+
+
+def test_a_leader_epoch_begins_where_the_log_ends(open_log, append):
+    log = open_log()
+    append(log, 3)
+    log.begin_leader_epoch(4)
+    log.begin_leader_epoch(4)
+    assert log.row().leader_epoch == 4
+    assert log.epochs.end_offset_for(0, log.log_end_offset) == (0, 3)
+    append(log, 1, leader_epoch=4)
+    assert log.epochs.entries == [(0, 0), (4, 3)]
+
+
+def test_a_preallocated_segment_gives_its_space_back(open_log, append):
+    config = LogConfig(segment_bytes=1000, preallocate=True)
+    log = open_log(config)
+    append(log, 2)
+    assert os.path.getsize(f"{log.directory}/{0:020d}.log") == 1000
+    log.roll()
+    assert os.path.getsize(f"{log.directory}/{0:020d}.log") < 1000
+    append(log, 2)
+    log.close_files()  # killed: the rest of the file is zeros
+    log = open_log(config)
+    assert log.log_end_offset == 4
+    append(log, 2)
+    log.close()
+    assert offsets(log) == [(0, 1), (2, 3), (4, 5)]
+
+
+def test_a_zombies_marker_is_refused_where_this_broker_leads(open_log, append, clock):
+    from kbroker.protocol.record_batch import BatchBuilder
+
+    log = open_log()
+    append(log, 1, clock.wall_ms(), producer_id=9, producer_epoch=3, base_sequence=0, is_transactional=True)
+    marker = BatchBuilder(producer_id=9, producer_epoch=2, is_transactional=True, is_control=True)
+    marker.append(b"\0\0\0\1", b"\0\0\0\0\0\5", clock.wall_ms())
+    with pytest.raises(KafkaError):
+        log.stage(memoryview(bytearray(marker.build())), 0, clock.wall_ms(), from_client=False)
+    assert log.write_staged() == 0

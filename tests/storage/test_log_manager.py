@@ -231,7 +231,7 @@ def test_a_checkpoint_is_written_only_when_it_changed(make, append, clock, dirs,
     append(manager.create(partition(0), TOPIC_ID))
     written = []
     monkeypatch.setattr(
-        "kbroker.storage.log_manager.write_offset_checkpoint", lambda path, offsets: written.append(path)
+        "kbroker.storage.log_manager.write_offset_checkpoint", lambda path, offsets, durable: written.append(path)
     )
     for _ in range(3):
         clock.advance(HOUR)
