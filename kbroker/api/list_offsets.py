@@ -16,6 +16,7 @@ from kbroker.api.leadership import led_partition
 from kbroker.api.log_readers import LogReaders
 from kbroker.api.request import RequestContext
 from kbroker.errors import KafkaError
+from kbroker.metadata.image import PartitionState
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.list_offsets import (
     ListOffsetsPartition,
@@ -127,7 +128,7 @@ class ListOffsetsHandler:
         elif timestamp in {EARLIEST, EARLIEST_LOCAL}:
             # Only newer versions have the epoch, for which a file must be read.
             with_epoch = question.version >= _LEADER_EPOCH_SINCE
-            found = reader.earliest(row) if with_epoch else TimestampOffset(-1, row.log_start_offset, -1)
+            found = self._earliest(reader, partition, row) if with_epoch else _start_of(row)
         elif timestamp in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
             found = None  # nothing lies in remote storage
         elif timestamp == MAX_TIMESTAMP:
@@ -137,6 +138,17 @@ class ListOffsetsHandler:
         else:
             found = reader.offset_for_timestamp(row, timestamp, upper)
         result.timestamp, result.offset, result.leader_epoch = found or _NOTHING
+
+    def _earliest(self, reader: LogReader, partition: PartitionState, row: PartitionRow) -> TimestampOffset:
+        try:
+            return reader.earliest(row)
+        except KafkaError:
+            # Retention moved the start while we looked; where it is now counts, its epoch is not worth another look.
+            return _start_of(self._readers.row(partition))
+
+
+def _start_of(row: PartitionRow) -> TimestampOffset:
+    return TimestampOffset(-1, row.log_start_offset, -1)
 
 
 def _old_style_offsets(reader: LogReader, row: PartitionRow, timestamp: int, most: int, upper: int) -> list[int]:

@@ -168,20 +168,20 @@ class MetadataHandlers:
             topic.topic_authorized_operations = (
                 operations if topic.error_code != ErrorCode.UNKNOWN_TOPIC_ID else NOT_ASKED
             )
-        context.respond(
-            MetadataResponse(
-                brokers=[
-                    MetadataResponseBroker(node_id=node_id, host=host, port=port, rack=rack)
-                    for node_id, host, port, rack in brokers_for(image, self._view.broker_id, context.connection)
-                ],
-                cluster_id=image.cluster_id,
-                controller_id=image.controller_id,
-                topics=topics,
-                cluster_authorized_operations=(
-                    CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
-                ),
-            )
+        response = MetadataResponse(
+            brokers=[
+                MetadataResponseBroker(node_id=node_id, host=host, port=port, rack=rack)
+                for node_id, host, port, rack in brokers_for(image, self._view.broker_id, context.connection)
+            ],
+            cluster_id=image.cluster_id,
+            controller_id=image.controller_id,
+            topics=topics,
+            cluster_authorized_operations=(
+                CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
+            ),
         )
+        # In one piece: nothing in it is large by itself, and there may be tens of thousands of partitions.
+        context.respond_parts([response.encode(context.api_version)])
 
     @staticmethod
     def _refuse(context: RequestContext, request: MetadataRequest) -> None:
@@ -209,7 +209,12 @@ class MetadataHandlers:
             self._image = image
             self._topics = {}
         known = self._topics.get(topic.name)
-        offline = [state.partition for state in topic.partitions if self._is_offline(state)]
+        row_state = self._partitions.state
+        failed = {
+            state.partition
+            for state in topic.partitions
+            if state.row != NO_ROW and row_state(state.row) == PartitionRowState.OFFLINE
+        }
         if known is None:
             known = MetadataResponseTopic(
                 name=topic.name,
@@ -218,9 +223,8 @@ class MetadataHandlers:
                 partitions=[_partition(state) for state in topic.partitions],
             )
             self._topics[topic.name] = known
-        if not offline:
+        if not failed:
             return known
-        failed = set(offline)
         return MetadataResponseTopic(
             name=topic.name,
             topic_id=topic.topic_id,
@@ -230,9 +234,6 @@ class MetadataHandlers:
                 for state in topic.partitions
             ],
         )
-
-    def _is_offline(self, state: PartitionState) -> bool:
-        return state.row != NO_ROW and self._partitions.read(state.row).state == PartitionRowState.OFFLINE
 
     def _failed_partition(self, state: PartitionState) -> MetadataResponsePartition:
         """Return a partition whose log on this broker cannot be used; another broker may still lead it."""
