@@ -314,6 +314,8 @@ class Log:
         recovery.finish_interrupted_changes(directory)
         bases = segment_base_offsets(directory)
         cut = False
+        findings = recovery.Findings()
+        first_recovered = -1
         for number, base_offset in enumerate(bases):
             sealed = number + 1 < len(bases)
             if clean_shutdown or (sealed and bases[number + 1] <= recovery_point):
@@ -325,8 +327,10 @@ class Log:
             if cut:
                 self._remember_deleted(segment.move_away())
                 continue
-            bytes_cut = recovery.recover_segment(segment, self.config, progress, sealed=sealed)
+            bytes_cut = recovery.recover_segment(segment, self.config, progress, findings, sealed=sealed)
             self._segments.append(segment)
+            if first_recovered < 0:
+                first_recovered = base_offset
             if bytes_cut:
                 logger.warning("%s: cut %d bytes after the last whole batch", segment.path(), bytes_cut)
                 # What follows a hole can never be reached again.
@@ -340,7 +344,7 @@ class Log:
             end, position = recovery.end_of(last)
             if position != last.size_bytes:
                 # Half a batch in a log that was closed in order: trust the file's content, not the marker.
-                recovery.recover_segment(last, self.config, progress, sealed=False)
+                recovery.recover_segment(last, self.config, progress, findings, sealed=False)
                 end, _ = recovery.end_of(last)
         if end < self.log_start_offset or not self._segments:
             # Everything was deleted up to an offset past what is left, e.g. the log's end was lost in a crash.
@@ -353,26 +357,32 @@ class Log:
         self.recovery_point = end if clean_shutdown else min(recovery_point, end)
         self._set_active(self._segments[-1])
         self._measure()
-        self._load_epochs(recovery_point if not clean_shutdown else end, progress)
-        self._load_producers(clean_shutdown, progress)
+        self._load_epochs(findings, progress)
+        if clean_shutdown or findings.first_producer_offset >= 0 or first_recovered < 0:
+            self._load_producers(end, clean_shutdown, progress)
+        else:
+            # No idempotent producer wrote to what was just walked: no need to walk it again for the producers.
+            self._load_producers(first_recovered, clean_shutdown, progress)
         if clean_shutdown and bases:
             self._names_flushed = self._names_version
 
-    def _load_epochs(self, from_offset: int, progress: recovery.Progress) -> None:
+    def _load_epochs(self, findings: recovery.Findings, progress: recovery.Progress) -> None:
         self.epochs.load()
         self.epochs.truncate_from_end(self.log_end_offset)
-        if self.epochs.damaged:
-            from_offset = self.log_start_offset
-        if from_offset < self.log_end_offset:
-            recovery.recover_leader_epochs(self.epochs, self._segments, from_offset, progress)
+        found = findings.epochs
+        if self.epochs.damaged and self.log_end_offset > self.log_start_offset:
+            found = recovery.find_leader_epochs(self._segments, progress)
+        self.epochs.assign_all(found)
         self.epochs.truncate_from_start(self.log_start_offset)
         self.leader_epoch = max(0, self.epochs.latest_epoch)
 
-    def _load_producers(self, clean_shutdown: bool, progress: recovery.Progress = recovery.no_progress) -> None:
-        """Bring the producers' state to the log's end. Raises OSError."""
+    def _load_producers(
+        self, replay_to: int, clean_shutdown: bool, progress: recovery.Progress = recovery.no_progress
+    ) -> None:
+        """Bring the producers' state to the log's end; no batch from `replay_to` on has a producer. Raises OSError."""
         found = load_newest_snapshot(self.directory, self.producers, self.log_start_offset, self.log_end_offset)
         if found or not clean_shutdown:
-            recovery.replay_producers(self.producers, self._segments, self.log_end_offset, progress)
+            recovery.replay_producers(self.producers, self._segments, replay_to, progress)
         self._snapshot_offset = self._remove_stray_snapshots()
         # Without any snapshot an orderly closed log comes from a broker that knew no idempotent producers.
         self.producers.map_end_offset = self.log_end_offset
@@ -976,7 +986,7 @@ class Log:
             self._cut_segment(segment, position)
             self._after_truncation(segment, offset)
             self.epochs.truncate_from_end(offset)
-            self._load_producers(clean_shutdown=False)
+            self._load_producers(offset, clean_shutdown=False)
         except OSError as error:
             raise self._storage_error(error) from error
         return True

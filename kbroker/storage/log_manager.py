@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _KAFKA_STORAGE_ERROR = 56
+_RETENTION_SLICE_MS = 20
 _CHECKPOINTS = (RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT)
 
 Done = Callable[[OSError | None], None]
@@ -102,6 +103,7 @@ class LogManager:
         "_online",
         "_pending_deletes",
         "_replicated",
+        "_retention_queue",
         "_worker",
         "logs",
     )
@@ -131,6 +133,7 @@ class LogManager:
         """Per directory: partitions with entries, perhaps out of date, in the checkpoints found at the start."""
         self._pending_deletes: list[PendingDelete] = []
         self._flushing: set[TopicPartition] = set()
+        self._retention_queue: list[Log] = []
         self._failed: list[Log] = []
         """Logs that went offline between two ticks."""
         now_ms = clock.wall_ms()
@@ -310,11 +313,14 @@ class LogManager:
         Costs next to nothing when nothing is due; call it every second or so.
         """
         changed, self._failed = self._failed, []
+        if self._retention_queue:
+            changed += self._enforce_retention(now_ms)
         due = [name for name, due_ms in self._due.items() if now_ms >= due_ms]
         schedule = self._schedule() if due else {}
         for name in due:
             self._due[name] = now_ms + schedule[name]
             if name == "retention":
+                self._retention_queue = list(self.logs.values())
                 changed += self._enforce_retention(now_ms)
             elif name == "flush":
                 self._flush_due(now_ms)
@@ -333,9 +339,12 @@ class LogManager:
         return changed
 
     def _enforce_retention(self, now_ms: int) -> list[Log]:
+        """Go on with the queue for a while: deleting much at once would hold up the appends of all partitions."""
         changed: list[Log] = []
-        for log in list(self.logs.values()):
-            if not self._online[log.log_dir_index]:
+        stop_ms = self._clock.monotonic_ms() + _RETENTION_SLICE_MS
+        while self._retention_queue and self._clock.monotonic_ms() <= stop_ms:
+            log = self._retention_queue.pop()
+            if not self._online[log.log_dir_index] or self.logs.get(log.topic_partition) is not log:
                 continue
             try:
                 if log.delete_old_segments(now_ms):

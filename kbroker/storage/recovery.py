@@ -19,7 +19,6 @@ from kbroker.errors import KafkaError
 from kbroker.protocol.record_batch import CONTROL_FLAG, TRANSACTIONAL_FLAG, iterate_records, read_batch_header
 from kbroker.storage import offset_index
 from kbroker.storage.file_batches import FileBatch, iterate_file_batches, parse_batch
-from kbroker.storage.leader_epoch_cache import LeaderEpochCache
 from kbroker.storage.log_config import LogConfig
 from kbroker.storage.paths import (
     CLEANED_SUFFIX,
@@ -138,7 +137,32 @@ def load_segment(
     return segment
 
 
-def recover_segment(segment: Segment, config: LogConfig, progress: Progress, *, sealed: bool) -> int:
+class Findings:
+    """What was met while recovering segments, so that they need not be walked again for it."""
+
+    __slots__ = ("epochs", "first_producer_offset")
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[int, int]] = []
+        """(leader epoch, offset of its first batch), both ascending."""
+        self.first_producer_offset = -1
+        """First offset written by an idempotent producer; -1: none."""
+
+    def watch(self, batches: Iterator[FileBatch]) -> Iterator[FileBatch]:
+        """Pass batches on, noting what is met."""
+        latest = self.epochs[-1][0] if self.epochs else -1
+        for batch in batches:
+            if batch.leader_epoch > latest:
+                latest = batch.leader_epoch
+                self.epochs.append((latest, batch.base_offset))
+            if batch.producer_id >= 0 and self.first_producer_offset < 0:
+                self.first_producer_offset = batch.base_offset
+            yield batch
+
+
+def recover_segment(
+    segment: Segment, config: LogConfig, progress: Progress, findings: Findings, *, sealed: bool
+) -> int:
     """
     Cut a segment after its last whole, valid batch and rebuild its indexes; return how many bytes were cut.
 
@@ -146,7 +170,7 @@ def recover_segment(segment: Segment, config: LogConfig, progress: Progress, *, 
     """
     file_size = os.stat(segment.path()).st_size
     batches = _valid_batches(segment.log_fd(), segment.base_offset, file_size, progress)
-    segment.rebuild(batches, config.index_interval_bytes, with_last_entry=sealed)
+    segment.rebuild(findings.watch(batches), config.index_interval_bytes, with_last_entry=sealed)
     if segment.size_bytes < file_size:
         os.ftruncate(segment.log_fd(), segment.size_bytes)
     return file_size - segment.size_bytes
@@ -207,13 +231,13 @@ def marker_coordinator_epoch(content: Buffer) -> int | None:
 
 
 def replay_producers(
-    state: ProducerState, segments: list[Segment], log_end_offset: int, progress: Progress = no_progress
+    state: ProducerState, segments: list[Segment], end_offset: int, progress: Progress = no_progress
 ) -> None:
-    """Bring the producers' state from `map_end_offset` up to the log's end. Raises OSError."""
+    """Bring the producers' state from `map_end_offset` up to `end_offset`. Raises OSError."""
     start_offset = state.map_end_offset
     for number, segment in enumerate(segments):
-        segment_end = segments[number + 1].base_offset if number + 1 < len(segments) else log_end_offset
-        if segment_end <= start_offset:
+        segment_end = segments[number + 1].base_offset if number + 1 < len(segments) else end_offset
+        if segment_end <= start_offset or segment.base_offset >= end_offset:
             continue
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -222,7 +246,7 @@ def replay_producers(
                     _replay(state, batch, fd)
         finally:
             os.close(fd)
-    state.map_end_offset = max(state.map_end_offset, log_end_offset)
+    state.map_end_offset = max(state.map_end_offset, end_offset)
 
 
 def _replay(state: ProducerState, batch: FileBatch, fd: int) -> None:
@@ -294,21 +318,14 @@ def first_timestamp_of(segment: Segment) -> int:
     return -1 if batch is None else batch.max_timestamp
 
 
-def recover_leader_epochs(
-    cache: LeaderEpochCache, segments: list[Segment], from_offset: int, progress: Progress = no_progress
-) -> None:
-    """Note the epochs met in batches at or after `from_offset`. Raises OSError."""
-    found: list[tuple[int, int]] = []
-    latest = cache.latest_epoch
-    for number, segment in enumerate(segments):
-        if number + 1 < len(segments) and segments[number + 1].base_offset <= from_offset:
-            continue
+def find_leader_epochs(segments: list[Segment], progress: Progress) -> list[tuple[int, int]]:
+    """Return (leader epoch, offset of its first batch) of all epochs met in the segments' batches. Raises OSError."""
+    findings = Findings()
+    for segment in segments:
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for batch in _walk(fd, indexed_position(segment, from_offset), segment.size_bytes, progress):
-                if batch.leader_epoch > latest:
-                    latest = batch.leader_epoch
-                    found.append((latest, batch.base_offset))
+            for _ in findings.watch(_walk(fd, 0, segment.size_bytes, progress)):
+                pass
         finally:
             os.close(fd)
-    cache.assign_all(found)
+    return findings.epochs

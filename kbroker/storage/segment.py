@@ -106,7 +106,7 @@ class Segment:
         """
         Make the segment's files, empty; what a failed attempt left is overwritten. Raises OSError.
 
-        jitter_ms       the segment is rolled up to that much earlier, by chance, so that not all partitions roll at once
+        jitter_ms       the segment is rolled up to that much earlier, by chance, so that partitions do not roll at once
         allocate_bytes  disk space to take at once, given back when the segment is sealed
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC

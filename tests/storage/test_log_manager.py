@@ -329,3 +329,20 @@ def test_no_directory_left(make):
         manager.create(partition(0), TOPIC_ID)
     assert caught.value.code == STORAGE_ERROR
     assert manager.tick(10**15) == []
+
+
+def test_much_retention_is_spread_over_several_ticks(make, append, clock, monkeypatch):
+    """Appends go on in between."""
+    manager = make(LogConfig(retention_ms=HOUR))
+    for number in range(5):
+        append(manager.create(partition(number), TOPIC_ID), 1, clock.wall_ms() - 2 * HOUR)
+    delete = type(manager.logs[partition(0)]).delete_old_segments
+
+    def slow(log, now_ms):
+        clock.advance(15)
+        return delete(log, now_ms)
+
+    monkeypatch.setattr("kbroker.storage.log.Log.delete_old_segments", slow)
+    clock.advance(HOUR)
+    changed = [len(manager.tick(clock.wall_ms())) for _ in range(4)]
+    assert changed == [2, 2, 1, 0]
