@@ -10,12 +10,15 @@ Requests of a connection are handled one after the other, as Kafka does, with on
 follow each other are pipelined. Order is kept all the same, because they take the same way to the same owner.
 
 Not reading is the only brake: while a request has to wait for its turn, or answers wait for a client that does not take
-them, nothing more is read from that socket.
+them, nothing more is read from that socket. That the client has left is noticed all the same: what it sent before is
+handled at once then, not when the long poll in front of it ends. A consumer's last Metadata request would otherwise
+bring back the topic whose deletion has ended that poll.
 """
 
 from __future__ import annotations
 
 import logging
+import select
 import socket
 from collections import deque
 from struct import Struct
@@ -37,7 +40,8 @@ logger = logging.getLogger(__name__)
 
 _SIZE = Struct(">i")
 _API_KEY = Struct(">h")
-_HANG_UP = ~(READ | WRITE)
+_LEFT = select.EPOLLRDHUP
+_HANG_UP = ~(READ | WRITE | _LEFT)
 MAX_PIPELINED = 1_000
 MAX_WAITING_OUTPUT_BYTES = 1024 * 1024
 LARGE_FRAME_BYTES = 64 * 1024
@@ -58,6 +62,7 @@ class Connection:
         "_filled",
         "_frame_bytes",
         "_in_flight",
+        "_left",
         "_owner",
         "_partial",
         "_pipelining",
@@ -92,6 +97,8 @@ class Connection:
         self._stopped_at: tuple[Block, int, int] | None = None
         self._in_flight: deque[RequestContext] = deque()
         self._pipelining = False
+        # Whether the client has closed its side while we were not reading.
+        self._left = False
 
     def on_event(self, events: int) -> None:
         """Handle what epoll saw."""
@@ -102,6 +109,9 @@ class Connection:
                 self._receive()
             elif events & _HANG_UP:
                 self.close()
+            elif events & _LEFT:
+                self._left = True
+                self.resume()
         except (ConnectionError, TimeoutError):
             self.close()
         except OSError as error:
@@ -206,6 +216,8 @@ class Connection:
     def _may_handle(self, api_key: int) -> bool:
         if self._sender.waiting_bytes > MAX_WAITING_OUTPUT_BYTES or not self._owner.may_start_request():
             return False
+        if self._left:
+            self._abandon()
         if not self._in_flight:
             return True
         return self._pipelining and api_key == ApiKey.PRODUCE and len(self._in_flight) < MAX_PIPELINED
@@ -331,6 +343,8 @@ class Connection:
             events = WRITE
         if self._stopped_at is None and not self.waiting_for_memory:
             events |= READ
+        elif not self._left:
+            events |= _LEFT
         if events != self._events:
             self._events = events
             self._owner.loop.modify(self.fd, events)
@@ -353,6 +367,10 @@ class Connection:
         if self._stopped_at is not None:
             self._stopped_at[0].release()
             self._stopped_at = None
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of requests whose answers nobody will read; what they change, they change."""
         for context in self._in_flight:
             if context.parts is None and context.abandoned is not None:
                 context.abandoned()

@@ -1,4 +1,4 @@
-"""Apache Kafka's own programs: console tools, DumpLogSegments and its broker, from the jars that scripts/test fetched."""
+"""Apache Kafka's own programs: console tools, DumpLogSegments and its broker, from the jars scripts/test fetches."""
 
 from __future__ import annotations
 

@@ -104,7 +104,8 @@ def kafka_directories(tools: KafkaTools, tmp_path_factory: pytest.TempPathFactor
         client.create_topic("from-kafka", 2, {"segment.bytes": "16384", "index.interval.bytes": "1024"})
         client.create_topic("emptied", 1, {"segment.bytes": "16384"})
         PRODUCED[:] = _fill(client, "from-kafka")
-        client.produce("emptied", [Record(0, -1, None, b"x" * 1000) for _ in range(30)])
+        for _ in range(3):
+            client.produce("emptied", [Record(0, -1, None, b"x" * 1000) for _ in range(10)])
         admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": server.bootstrap_servers})
         deleted = admin.delete_records([confluent_kafka.TopicPartition("emptied", 0, 30)])
         assert next(iter(deleted.values())).result(30).low_watermark == 30
