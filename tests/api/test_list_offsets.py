@@ -212,3 +212,9 @@ def test_version_0_goes_by_when_segments_were_written(served) -> None:
 @pytest.mark.parametrize("version", [0, 1])
 def test_old_versions_have_no_special_times_but_two(served, version: int) -> None:
     assert served.ask(MAX_TIMESTAMP, version).error_code == 35
+
+
+def test_earliest_while_retention_removes_the_first_segment(served) -> None:
+    """The file may be gone before the row says so; the client is told the row's start, and no error."""
+    os.remove(f"{served.log.directory}/{0:020d}.log")
+    assert served.answer(EARLIEST) == (0, -1, 0, -1)
