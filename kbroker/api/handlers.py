@@ -43,6 +43,7 @@ from kbroker.api.topic_creation import TopicCreation
 from kbroker.api.topics import TopicHandlers
 from kbroker.clock import Clock
 from kbroker.config.broker_config import BrokerConfig
+from kbroker.config.key import Value
 from kbroker.config.topic_config import TopicDefaults, describe_topic, topic_config
 from kbroker.errors import ConfigError
 from kbroker.ipc.event_loop import EventLoop
@@ -50,6 +51,8 @@ from kbroker.ipc.request_channel import RequestChannel
 from kbroker.metadata.image import TopicState
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.shared.layout import SharedState
+
+_FOREVER = 2**63 - 1
 
 
 class Handler(NamedTuple):
@@ -79,6 +82,12 @@ class HandlerParts:
     partition_for: Callable[[str, int], int]
 
 
+def _distance(milliseconds: Value) -> int | None:
+    """Return None for "any distance", Kafka's largest number."""
+    assert isinstance(milliseconds, int)
+    return milliseconds if milliseconds < _FOREVER else None
+
+
 def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLimits]:
     """Return how a topic's ProduceLimits are found; `defaults` are the broker's."""
 
@@ -88,11 +97,13 @@ def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLim
         except ConfigError:
             # A store written by something else may hold a value this version does not accept: the defaults count then.
             values = dict(defaults)
+        own_time = values["message.timestamp.type"] == "LogAppendTime"
         return ProduceLimits(
             max_message_bytes=int(values["max.message.bytes"]),  # type: ignore[arg-type]
             segment_bytes=int(values["segment.bytes"]),  # type: ignore[arg-type]
             min_insync_replicas=int(values["min.insync.replicas"]),  # type: ignore[arg-type]
-            message_timestamp_after_max_ms=int(values["message.timestamp.after.max.ms"]),  # type: ignore[arg-type]
+            past_ms=None if own_time else _distance(values["message.timestamp.before.max.ms"]),
+            future_ms=None if own_time else _distance(values["message.timestamp.after.max.ms"]),
             compacted="compact" in values["cleanup.policy"],  # type: ignore[operator]
             compacted_only="delete" not in values["cleanup.policy"],  # type: ignore[operator]
         )

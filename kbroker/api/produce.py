@@ -35,12 +35,17 @@ _NONE = int(ErrorCode.NONE)
 
 @dataclass(frozen=True, slots=True)
 class ProduceLimits:
-    """What a topic's configuration says about appends."""
+    """
+    What a topic's configuration says about appends.
+
+    past_ms, future_ms  how far timestamps of the producer may lie in the past and in the future; None: any distance
+    """
 
     max_message_bytes: int
     segment_bytes: int
     min_insync_replicas: int
-    message_timestamp_after_max_ms: int
+    past_ms: int | None
+    future_ms: int | None
     compacted: bool
     """Records need keys."""
     compacted_only: bool
@@ -201,14 +206,13 @@ class ProduceHandler:
             api_version=context.api_version,
             max_message_bytes=limits.max_message_bytes,
             max_segment_bytes=limits.segment_bytes,
-            max_timestamp=self._clock.wall_ms() + limits.message_timestamp_after_max_ms
-            if limits.message_timestamp_after_max_ms < 1 << 62
-            else None,
+            max_timestamp=None if limits.future_ms is None else self._clock.wall_ms() + limits.future_ms,
         )
         if header.is_transactional:
             raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
-        if limits.compacted:
-            validate_records(records, header, keys_required=True)
+        if limits.compacted or limits.past_ms is not None:
+            earliest = None if limits.past_ms is None else self._clock.wall_ms() - limits.past_ms
+            validate_records(records, header, keys_required=limits.compacted, earliest_timestamp=earliest)
         return target
 
     def _find(self, name: str | bytes, index: int) -> _Target:
