@@ -171,8 +171,6 @@ def _pools(settings: Settings, cores: int) -> PoolConfig:
     return PoolConfig(
         num_network_threads=network if isinstance(network, int) else min(3, max(1, cores // 4)),
         num_io_threads=io if isinstance(io, int) else min(8, max(1, cores // 2)),
-        background_threads=_integer(settings, "background.threads"),
-        num_recovery_threads_per_data_dir=_integer(settings, "num.recovery.threads.per.data.dir"),
     )
 
 

@@ -21,12 +21,10 @@ class BrokerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """How many of each; all at least 1."""
+    """How many workers of each kind; at least 1."""
 
     num_network_threads: int
     num_io_threads: int
-    background_threads: int
-    num_recovery_threads_per_data_dir: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,6 @@ class SocketConfig:
     socket_send_buffer_bytes, socket_receive_buffer_bytes  -1: left to the kernel
     connections_max_idle_ms                                -1: never closed
     max_connections_per_ip_overrides                       address → limit
-    queued_max_request_bytes                               -1: as much as the arenas hold
     """
 
     socket_send_buffer_bytes: int
@@ -49,8 +46,6 @@ class SocketConfig:
     max_connections_per_ip: int
     max_connections_per_ip_overrides: Mapping[str, int]
     queued_max_requests: int
-    queued_max_request_bytes: int
-    request_timeout_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ _NO_ZOOKEEPER = "clusters over ZooKeeper are not in this version: the embedded s
 _NO_KRAFT = "there is no KRaft quorum here: metadata lives in the embedded store"
 _NO_SECURITY = "TLS and SASL are not in this version"
 _NO_QUOTAS = "quotas are not in this version"
+_ARENAS = "the request arenas of the network workers bound the requests in flight"
+_NO_RECOMPRESSION = "batches are stored as they came"
 _OLD_FORMATS = "record batches are stored in format v2, the only one in this version"
 
 _IDENTITY = (
@@ -133,12 +135,14 @@ _POOLS = (
         10,
         "Threads for background tasks, over all IO workers: deleting and flushing files.",
         minimum=1,
+        no_effect="the IO workers do such work between requests",
     ),
     int_key(
         "num.recovery.threads.per.data.dir",
         1,
         "Logs recovered at once per log directory and IO worker after an unclean shutdown.",
         minimum=1,
+        no_effect="each IO worker recovers its own logs: num.io.threads says how many at once",
     ),
     int_key(
         "num.replica.alter.log.dirs.threads",
@@ -190,8 +194,15 @@ _SOCKETS = (
         "queued.max.request.bytes",
         -1,
         "Bytes of requests in flight before network workers stop reading; -1: as much as the request arenas hold.",
+        no_effect=_ARENAS,
     ),
-    int_key("request.timeout.ms", 30000, "Longest wait for an answer between brokers and workers.", minimum=1),
+    int_key(
+        "request.timeout.ms",
+        30000,
+        "Longest wait for an answer between brokers and workers.",
+        minimum=1,
+        no_effect="there is no other broker to wait for",
+    ),
 )
 
 _LOGS = (
@@ -297,6 +308,7 @@ _LOGS = (
         30000,
         "Wait after the start before retention and flush are first checked.",
         minimum=0,
+        no_effect="the first check comes after one interval",
     ),
     string_key(
         "log.message.timestamp.type",
@@ -338,6 +350,7 @@ _LOGS = (
         "producer",
         "How batches are stored. producer: as they came.",
         choices=("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
+        no_effect=_NO_RECOMPRESSION,
         update=CLUSTER_WIDE,
     ),
     int_key(
@@ -347,6 +360,7 @@ _LOGS = (
         minimum=-1,
         maximum=9,
         update=CLUSTER_WIDE,
+        no_effect=_NO_RECOMPRESSION,
     ),
     int_key(
         "compression.lz4.level",
@@ -355,6 +369,7 @@ _LOGS = (
         minimum=1,
         maximum=17,
         update=CLUSTER_WIDE,
+        no_effect=_NO_RECOMPRESSION,
     ),
     int_key(
         "compression.zstd.level",
@@ -363,6 +378,7 @@ _LOGS = (
         minimum=-131072,
         maximum=22,
         update=CLUSTER_WIDE,
+        no_effect=_NO_RECOMPRESSION,
     ),
     int_key(
         "min.insync.replicas",
@@ -449,6 +465,7 @@ _FETCH = (
         2000,
         "Most partitions one DescribeTopicPartitions request is answered with.",
         minimum=1,
+        no_effect="2000 always is the most",
     ),
 )
 
@@ -464,7 +481,13 @@ _GROUPS = (
     ),
     int_key("group.max.size", MAX_INT, "Most members of a group.", minimum=1),
     int_key("offset.metadata.max.bytes", 4096, "Largest text a client may store with an offset.", minimum=0),
-    int_key("offsets.load.buffer.size", 5242880, "Bytes read at once when offsets are loaded.", minimum=1),
+    int_key(
+        "offsets.load.buffer.size",
+        5242880,
+        "Bytes read at once when offsets are loaded.",
+        minimum=1,
+        no_effect="offsets are loaded in pieces of the log reader's size",
+    ),
     short_key("offsets.topic.replication.factor", 1, "Replicas of __consumer_offsets.", minimum=1, kafka_default="3"),
     int_key("offsets.topic.num.partitions", 50, "Partitions of __consumer_offsets; fixed once it exists.", minimum=1),
     int_key("offsets.topic.segment.bytes", 104857600, "Segment size of __consumer_offsets.", minimum=1),
@@ -477,13 +500,20 @@ _GROUPS = (
     ),
     int_key("offsets.retention.minutes", 10080, "How long offsets of an empty group are kept.", minimum=1),
     long_key("offsets.retention.check.interval.ms", 600000, "How often stale offsets are looked for.", minimum=1),
-    int_key("offsets.commit.timeout.ms", 5000, "Longest wait for an offset commit to be stored.", minimum=1),
+    int_key(
+        "offsets.commit.timeout.ms",
+        5000,
+        "Longest wait for an offset commit to be stored.",
+        minimum=1,
+        no_effect="a commit waits for no other broker",
+    ),
     short_key(
         "offsets.commit.required.acks",
         -1,
         "Acknowledgements an offset commit waits for; only -1 (all) keeps offsets safe.",
         minimum=-1,
         maximum=1,
+        no_effect="there is one replica: a commit is answered when it is written",
     ),
 )
 
@@ -520,5 +550,5 @@ BROKER_KEYS: Mapping[str, Key] = MappingProxyType(
 )
 """Every key of server.properties by name."""
 
-GROUP_KEYS: tuple[Key, ...] = _GROUPS
+GROUP_KEYS: tuple[Key, ...] = tuple(key for key in _GROUPS if not key.no_effect)
 """The keys the group coordinator uses."""

@@ -34,7 +34,17 @@ def topic_config(defaults: TopicDefaults, overrides: Mapping[str, str | None]) -
         except ConfigError as error:
             raise ConfigError(f"Invalid value {text} for configuration {name}: {error}") from None
     _check_together(values)
+    _apply_timestamp_difference(values, defaults, overrides)
     return values
+
+
+def _apply_timestamp_difference(
+    values: dict[str, Value], defaults: TopicDefaults, overrides: Mapping[str, str | None]
+) -> None:
+    """Let the old key that limits a record's time both ways stand for each new one that is not set (KIP-937)."""
+    for name in ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"):
+        if name not in overrides and defaults[name] == TOPIC_KEYS[name].default:
+            values[name] = values["message.timestamp.difference.max.ms"]
 
 
 def _check_together(values: Mapping[str, Value]) -> None:

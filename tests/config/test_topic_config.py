@@ -37,6 +37,15 @@ def test_what_cannot_be_used_is_refused(overrides: dict[str, str | None], messag
     assert message in str(caught.value)
 
 
+def test_the_old_limit_of_timestamps_stands_for_both_new_ones_where_they_are_not_set() -> None:
+    """KIP-937 split message.timestamp.difference.max.ms."""
+    old = {"message.timestamp.difference.max.ms": "5"}
+    values = topic_config(CONFIG.topic_defaults, old)
+    assert values["message.timestamp.before.max.ms"] == values["message.timestamp.after.max.ms"] == 5
+    values = topic_config(CONFIG.topic_defaults, {**old, "message.timestamp.after.max.ms": "6"})
+    assert (values["message.timestamp.before.max.ms"], values["message.timestamp.after.max.ms"]) == (5, 6)
+
+
 def test_described_keys_of_a_topic() -> None:
     """What DescribeConfigs of a topic answers: own value, the broker's, Kafka's default, in this order."""
     overrides = {"segment.bytes": "7000"}
