@@ -45,6 +45,7 @@ from kbroker.storage.paths import (
     deleted_directory_name,
     segment_base_offsets,
     segment_path,
+    stray_directory_name,
 )
 from kbroker.storage.producer_state import (
     ProducerEntry,
@@ -1032,11 +1033,22 @@ class Log:
 
         The log cannot be used afterwards.
         """
+        self._remember_deleted([self._rename(deleted_directory_name(self.topic_partition))])
+
+    def set_aside(self) -> str:
+        """
+        Give the partition's name free: its directory gets a `-stray` name, which is returned, and keeps its content.
+
+        The log cannot be used afterwards.
+        """
+        return self._rename(stray_directory_name(self.topic_partition))
+
+    def _rename(self, name: str) -> str:
         self.close_files()
         self.state = _OFFLINE
-        path = f"{os.path.dirname(self.directory)}/{deleted_directory_name(self.topic_partition)}"
+        path = f"{os.path.dirname(self.directory)}/{name}"
         try:
             os.rename(self.directory, path)
         except OSError as error:
             raise self._storage_error(error) from error
-        self._remember_deleted([path])
+        return path

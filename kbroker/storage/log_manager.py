@@ -32,7 +32,7 @@ from kbroker.storage.checkpoints import (
 from kbroker.storage.log import FlushPlan, Log, PendingDelete
 from kbroker.storage.paths import parse_deleted_directory, parse_partition_directory, partition_directories
 from kbroker.storage.recovery import Progress, no_progress
-from kbroker.types import TopicPartition, Uuid
+from kbroker.types import ZERO_UUID, TopicPartition, Uuid
 
 if TYPE_CHECKING:
     from kbroker.clock import Clock
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _KAFKA_STORAGE_ERROR = 56
+_INCONSISTENT_TOPIC_ID = 103
 _RETENTION_SLICE_MS = 20
 _CHECKPOINTS = (RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT)
 
@@ -217,39 +218,82 @@ class LogManager:
         """
         Return the partition's log, which is made, in the directory with fewest partitions, when there is none.
 
+        A log of another topic of that name, deleted while this broker was down, is set aside: its directory gets a
+        `-stray` name and stays for a person to look at.
+
         is_new  the partition was just made; else its log may lie in a directory that is offline, and is not made anew
 
-        Raises KafkaError: INCONSISTENT_TOPIC_ID when there is a log of another topic of that name, KAFKA_STORAGE_ERROR
-        when no directory takes it.
+        Raises KafkaError(KAFKA_STORAGE_ERROR) when no directory takes it.
         """
         log = self.logs.get(topic_partition)
-        if log is not None:
-            log.adopt_topic_id(topic_id)
+        if log is not None and topic_id in {log.topic_id, ZERO_UUID}:
             return log
-        if not is_new and not all(self._online):
-            raise KafkaError(_KAFKA_STORAGE_ERROR, f"{topic_partition} may be in a log directory that is offline")
+        try:
+            if log is None:
+                log = self._open_existing(topic_partition)
+            if log is not None and self._is_another_topic(log, topic_id):
+                log = None
+            if log is None:
+                if not is_new and not all(self._online):
+                    raise KafkaError(_KAFKA_STORAGE_ERROR, f"{topic_partition} may be in an offline log directory")
+                log = self._make(topic_partition, topic_id)
+        except LogDirFailed as error:
+            self._fail_dir_of(error)
+            raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
+        self.logs[topic_partition] = log
+        return log
+
+    def _open_existing(self, topic_partition: TopicPartition) -> Log | None:
+        """Return a log that lies on disk unopened, e.g. because the disk was full when it was made."""
+        for index, log_dir in enumerate(self._log_dirs):
+            if self._online[index] and os.path.isdir(f"{log_dir}/{topic_partition}"):
+                try:
+                    starts = read_merged_checkpoint(log_dir, LOG_START_CHECKPOINT)
+                except OSError as error:
+                    raise LogDirFailed(log_dir, error) from error
+                return self._open(index, topic_partition, log_start_offset=starts.get(topic_partition, 0))
+        return None
+
+    def _is_another_topic(self, log: Log, topic_id: Uuid) -> bool:
+        """Give the log the topic id; set it aside and return True when it has another."""
+        try:
+            log.adopt_topic_id(topic_id)
+        except KafkaError as error:
+            if error.code != _INCONSISTENT_TOPIC_ID:
+                raise
+            self.logs.pop(log.topic_partition, None)
+            log.set_aside()
+            logger.warning("%s held another topic of that name: set aside as …-stray", log.directory)
+            self._known[log.log_dir_index].add(log.topic_partition)
+            return True
+        return False
+
+    def _make(self, topic_partition: TopicPartition, topic_id: Uuid) -> Log:
+        """Make a log in the emptiest directory. Raises KafkaError(KAFKA_STORAGE_ERROR), LogDirFailed."""
         index = self._emptiest_dir()
         if topic_partition in self._known[index]:
             # A topic of that name was deleted; its recovery point must not vouch for the new log's batches.
             for name in _CHECKPOINTS:
                 self._write_checkpoint(index, name, {topic_partition: 0})
-        directory = f"{self._log_dirs[index]}/{topic_partition}"
-        config = self._config_for(topic_partition.topic)
-        try:
-            log = Log.open(
-                directory,
-                topic_partition,
-                config,
-                clock=self._clock,
-                topic_id=topic_id,
-                log_dir_index=index,
-                replicated=self._replicated,
-            )
-        except LogDirFailed as error:
-            self.fail_dir(index, error)
-            raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
-        self.logs[topic_partition] = log
-        return log
+        return self._open(index, topic_partition, topic_id=topic_id)
+
+    def _open(
+        self, index: int, topic_partition: TopicPartition, *, topic_id: Uuid | None = None, log_start_offset: int = 0
+    ) -> Log:
+        return Log.open(
+            f"{self._log_dirs[index]}/{topic_partition}",
+            topic_partition,
+            self._config_for(topic_partition.topic),
+            clock=self._clock,
+            topic_id=topic_id,
+            log_start_offset=log_start_offset,
+            log_dir_index=index,
+            replicated=self._replicated,
+        )
+
+    def _fail_dir_of(self, error: LogDirFailed) -> None:
+        if error.directory in self._log_dirs:
+            self.fail_dir(self._log_dirs.index(error.directory), error)
 
     def _emptiest_dir(self) -> int:
         """Return the number of the online directory with fewest partitions; another's failing disk is noticed here."""

@@ -3,6 +3,7 @@ Names in a log directory, which are Apache Kafka's.
 
     <topic>-<partition>/                          one partition
     <topic>-<partition>.<32 hex digits>-delete/   a deleted partition, removed after file.delete.delay.ms
+    <topic>-<partition>.<32 hex digits>-stray/    another topic's partition of the same name, set aside; never removed
     <topic>-<partition>/<20 digits>.log           a segment, named by the first offset it may hold; its siblings:
                                     .index .timeindex .txnindex .snapshot
     ….deleted  ….cleaned  ….swap                  a segment on its way out, being compacted, about to replace others
@@ -61,7 +62,16 @@ def parse_deleted_directory(name: str) -> TopicPartition | None:
 
 def deleted_directory_name(topic_partition: TopicPartition) -> str:
     """Return a fresh name for the directory of a deleted partition; at most 255 bytes, as Kafka cuts it."""
-    ending = f"-{topic_partition.partition}.{uuid.uuid4().hex}-delete"
+    return _marked_directory_name(topic_partition, "delete")
+
+
+def stray_directory_name(topic_partition: TopicPartition) -> str:
+    """Return a fresh name for a partition's directory that the cluster does not know; at most 255 bytes."""
+    return _marked_directory_name(topic_partition, "stray")
+
+
+def _marked_directory_name(topic_partition: TopicPartition, mark: str) -> str:
+    ending = f"-{topic_partition.partition}.{uuid.uuid4().hex}-{mark}"
     return topic_partition.topic[: _MAX_NAME_BYTES - len(ending)] + ending
 
 

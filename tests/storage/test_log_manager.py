@@ -13,7 +13,7 @@ from kbroker.storage.log_config import LogConfig
 from kbroker.storage.log_manager import LogManager, LogManagerConfig
 from kbroker.types import TopicPartition
 
-STORAGE_ERROR, INCONSISTENT_TOPIC_ID = 56, 103
+STORAGE_ERROR = 56
 TOPIC_ID = b"i" * 16
 HOUR = 3_600_000
 
@@ -163,12 +163,27 @@ def test_a_recreated_topic_does_not_inherit_its_recovery_point(make, append, clo
     assert checkpoints.read_merged_checkpoint(dirs[0], checkpoints.RECOVERY_POINT_CHECKPOINT) == {partition(0): 0}
 
 
-def test_another_topic_of_the_same_name_is_refused(make):
-    manager = make()
-    manager.create(partition(0), TOPIC_ID)
-    with pytest.raises(KafkaError) as caught:
-        manager.create(partition(0), b"j" * 16)
-    assert caught.value.code == INCONSISTENT_TOPIC_ID
+@pytest.mark.parametrize("opened", [True, False])
+def test_another_topic_of_the_same_name_is_set_aside(make, append, dirs, opened):
+    """The old one was deleted while the broker was down; its data stays for a person to look at."""
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID), 5)
+    stop(manager, dirs[:1])
+    manager = make(log_dirs=dirs[:1], owns=lambda _: opened, was_clean=[checkpoints.begin_run(dirs[0])])
+    log = manager.create(partition(0), b"j" * 16, is_new=False)
+    assert (log.topic_id, log.log_end_offset) == (b"j" * 16, 0)
+    append(log, 1)
+    (stray,) = [name for name in os.listdir(dirs[0]) if name.endswith("-stray")]
+    assert checkpoints.read_partition_metadata(f"{dirs[0]}/{stray}") == TOPIC_ID
+    assert list(make(log_dirs=dirs[:1]).logs) == [partition(0)]
+    assert checkpoints.read_merged_checkpoint(dirs[0], checkpoints.RECOVERY_POINT_CHECKPOINT) == {partition(0): 0}
+
+
+def test_a_log_left_over_from_a_full_disk_is_opened_where_it_lies(make, append, dirs):
+    os.mkdir(f"{dirs[1]}/t-0")
+    manager = make(owns=lambda _: False)
+    assert manager.create(partition(0), TOPIC_ID).directory == f"{dirs[1]}/t-0"
+    assert os.listdir(dirs[0]) == []
 
 
 def test_a_partition_in_two_directories_stops_the_start(make, dirs):
