@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -33,6 +34,21 @@ _DESERIALIZERS = (
 )
 _MAX_BATCH = 500
 _POLL_S = 0.2
+_METADATA_REFRESH_MS = 1000
+_PASSING_ERRORS = frozenset({
+    "UNKNOWN_TOPIC_OR_PART",
+    "LEADER_NOT_AVAILABLE",
+    "NOT_LEADER_FOR_PARTITION",
+    "COORDINATOR_NOT_AVAILABLE",
+    "COORDINATOR_LOAD_IN_PROGRESS",
+    "NOT_COORDINATOR",
+    "REQUEST_TIMED_OUT",
+    "_ALL_BROKERS_DOWN",
+    "_TRANSPORT",
+    "_TIMED_OUT",
+})  # fmt: skip
+"""What may be better in a moment: a topic that is still to come, a broker that is being started again."""
+
 _TIMESTAMP_TYPES = {1: "CreateTime", 2: "LogAppendTime"}
 
 
@@ -213,6 +229,8 @@ def consumer_settings(selection: Selection, own: Mapping[str, str], isolation_le
         "isolation.level": isolation_level,
         "allow.auto.create.topics": "true",
         "enable.partition.eof": "false",
+        # A topic that is made while we wait is seen within a second; Java's consumer asks as often.
+        "topic.metadata.refresh.interval.ms": _METADATA_REFRESH_MS,
         **own,
     }
     reset = {"smallest": "earliest", "largest": "latest"}.get(
@@ -265,6 +283,7 @@ def print_records(
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     count = 0
     failed = False
+    told: set[str] = set()
     try:
         _start(consumer, selection)
         last_s = time.monotonic()
@@ -275,9 +294,11 @@ def print_records(
                 if error is None:
                     output.write(form.line(message))
                     count += 1
-                elif not error.retriable() or error.fatal():
-                    click.echo(f"kbroker: {error.str()}", err=True)
-                    if not skip_errors:
+                else:
+                    if error.str() not in told:
+                        told.add(error.str())
+                        click.echo(f"kbroker: {error.str()}", err=True)
+                    if error.fatal() or not (skip_errors or error.name() in _PASSING_ERRORS):
                         failed = stopped = True
             if batch:
                 output.flush()
@@ -308,6 +329,10 @@ def _start(consumer: Consumer, selection: Selection) -> None:
     )
 
     if selection.partition is None:
+        if selection.topic is not None:
+            # Asking for a topic by name makes the broker create it, as Kafka's own consumer does; subscribing does not.
+            with contextlib.suppress(KafkaException):
+                consumer.list_topics(selection.topic, timeout=REQUEST_TIMEOUT_S)
         pattern = None if selection.include is None else selection.include.strip().replace(",", "|")
         try:
             # The library's regular expressions are POSIX's: no (?:...) here.

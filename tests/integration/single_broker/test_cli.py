@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import confluent_kafka
 import pytest
 from command_line import kbroker, run_kbroker
 from kafka_tools import KafkaTools
+from waiting import eventually
 
 from kbroker.testing import Broker
 
@@ -108,3 +110,21 @@ def test_the_console_tools_on_one_partition(broker: Broker) -> None:
         "--property", "print.key=true", "--property", "print.offset=true", "--property", "print.partition=true",
     )  # fmt: skip
     assert read == "Partition:0\tOffset:1\tk\ttwo\n"
+
+
+@pytest.mark.parametrize("made_by_the_broker", [True, False])
+def test_a_consumer_waits_for_a_topic_that_is_still_to_come(made_by_the_broker: bool) -> None:
+    """Whoever starts the consumer first sees the producer's first line all the same."""
+    with Broker({"auto.create.topics.enable": str(made_by_the_broker).lower()}) as broker:
+        at = ("--bootstrap-server", broker.bootstrap_servers)
+        command = [sys.executable, "-m", "kbroker", "console-consumer", *at, "--topic", "later", "--from-beginning"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([*command, "--max-messages", "1"], text=True, **pipes) as consumer:
+            if made_by_the_broker:
+                eventually(lambda: "later" in kbroker("topics", "--list", *at), "the topic to be made")
+            else:
+                assert "Unknown topic" in consumer.stderr.readline()
+                broker.create_topic("later")
+            kbroker("console-producer", *at, "--topic", "later", lines=["first"])
+            output, _ = consumer.communicate(timeout=30)
+        assert (output, consumer.returncode) == ("first\n", 0)
