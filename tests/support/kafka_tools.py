@@ -19,6 +19,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 # A tool runs for a second or two: the full compiler and a parallel collector would only cost.
 _JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx384m")
 
+# What Kafka's own start script gives its broker.
+SERVER_JVM_OPTIONS = (
+    "-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
+)  # fmt: skip
+
 _CLASSES = {
     "topics": "org.apache.kafka.tools.TopicCommand",
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
@@ -54,13 +60,13 @@ class KafkaTools:
         if not (self._jars / ".complete").exists() or shutil.which("java") is None:
             pytest.fail(f"Apache Kafka {version}'s tools or Java are missing: run scripts/test, which installs them")
 
-    def command(self, tool: str, *arguments: str) -> list[str]:
+    def command(self, tool: str, *arguments: str, jvm_options: Sequence[str] = _JVM_OPTIONS) -> list[str]:
         """Return the command line of a tool."""
         main = _CLASSES[tool]
         if self.version == "3.9":
             main = _CLASSES_3_9.get(tool, main)
         logging = f"-Dlog4j.configuration=file:{PROJECT / 'tests/java/log4j.properties'}"
-        return ["java", *_JVM_OPTIONS, logging, "-cp", f"{self._jars}/*", main, *arguments]
+        return ["java", *jvm_options, logging, "-cp", f"{self._jars}/*", main, *arguments]
 
     def run(
         self,
@@ -95,8 +101,9 @@ class KafkaTools:
 class KafkaServer:
     """Apache Kafka itself, one node that is broker and controller: for directories that Kafka wrote."""
 
-    def __init__(self, tools: KafkaTools, directory: Path) -> None:
+    def __init__(self, tools: KafkaTools, directory: Path, *, jvm_options: Sequence[str] = _JVM_OPTIONS) -> None:
         self._tools = tools
+        self._jvm_options = jvm_options
         self._directory = directory
         self.log_dir = directory / "kafka-data"
         self._properties = directory / "server.properties"
@@ -121,12 +128,18 @@ class KafkaServer:
         )
         tools.run("storage", "format", "-t", "QmlnIGRhdGEgZG9lcyBpdA", "-c", str(self._properties))
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start Kafka and wait until it accepts connections and has left its start-up behind."""
         already = self._log.read_text().count("Kafka Server started") if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._tools.command("server-start", str(self._properties)),
+                self._tools.command("server-start", str(self._properties), jvm_options=self._jvm_options),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
