@@ -260,6 +260,8 @@ class LogReader:
 
         Raises OSError, KafkaError(CORRUPT_MESSAGE) for a batch that cannot be decompressed.
         """
+        if timestamp_ms > row.max_timestamp:
+            return None
         if row.segments_version != self._version:
             self.forget()
             self._version = row.segments_version
