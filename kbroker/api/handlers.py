@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ class HandlerParts:
     """
     What the handlers of one network worker are made of.
 
+    failed_directories  log directories that could not be used at the start
     partition_for  (group id, partitions of __consumer_offsets) → the partition that holds the group
     """
 
@@ -79,6 +80,7 @@ class HandlerParts:
     readers: LogReaders
     clock: Clock
     fetch: FetchHandler
+    failed_directories: Sequence[str]
     partition_for: Callable[[str, int], int]
 
 
@@ -135,7 +137,7 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
         readers=parts.readers,
         may_delete=lambda state: not limits(state).compacted_only,
     )
-    log_dirs = DescribeLogDirsHandler(view, rows, config.log_dirs.directories)
+    log_dirs = DescribeLogDirsHandler(view, rows, config.log_dirs.directories, parts.failed_directories)
     coordinators = FindCoordinatorHandler(view, routing, creation)
     cluster = DescribeClusterHandler(view)
     producer_ids = InitProducerIdHandler(channel)

@@ -181,7 +181,11 @@ def _worker_mains(
         network_worker.main(
             shared,
             network_worker.NetworkWorkerSpec(
-                config=config, broker_id=registration.broker_id, index=index, sockets=sockets
+                config=config,
+                broker_id=registration.broker_id,
+                index=index,
+                sockets=sockets,
+                failed_directories=failed,
             ),
         )
 

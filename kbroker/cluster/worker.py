@@ -27,6 +27,7 @@ from kbroker.cluster.row_allocator import RowAllocator
 from kbroker.cluster.store import StoreUnavailable
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.config.topic_config import describe_topic, topic_config
+from kbroker.errors import ConfigError
 from kbroker.ipc.command_server import CommandServer
 from kbroker.ipc.commands import Command, CommandKind, body_of, unpack_request
 from kbroker.ipc.event_loop import EventLoop
@@ -81,7 +82,7 @@ class ClusterWorker:
             broker_id=registration.broker_id,
             clock=clock,
             validate_topic_config=lambda configs: _checked_topic_config(config, configs),
-            validate_broker_config=lambda _broker, configs: configs,
+            validate_broker_config=_refused_broker_config,
         )
         register(self._store, registration, broker_state(config, registration, spec.listeners), clock=clock)
         self._controller.start()
@@ -234,6 +235,16 @@ def broker_state(
 def _number(value: object) -> int:
     assert isinstance(value, int), value
     return value
+
+
+def _refused_broker_config(_broker: str, configs: Mapping[str, str]) -> Mapping[str, str]:
+    """Accept only that nothing is set: a setting that is stored and not honoured would be a lie."""
+    if configs:
+        name = next(iter(configs))
+        raise ConfigError(
+            f"{name} cannot be changed while the broker runs in this version; set it in server.properties and restart"
+        )
+    return configs
 
 
 def _checked_topic_config(config: BrokerConfig, configs: Mapping[str, str]) -> Mapping[str, str]:

@@ -35,6 +35,7 @@ class SocketConfig:
     socket_send_buffer_bytes, socket_receive_buffer_bytes  -1: left to the kernel
     connections_max_idle_ms                                -1: never closed
     max_connections_per_ip_overrides                       address → limit
+    queued_max_request_bytes                               -1: as much as the arenas hold
     """
 
     socket_send_buffer_bytes: int
@@ -46,6 +47,7 @@ class SocketConfig:
     max_connections_per_ip: int
     max_connections_per_ip_overrides: Mapping[str, int]
     queued_max_requests: int
+    queued_max_request_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,6 @@ _NO_ZOOKEEPER = "clusters over ZooKeeper are not in this version: the embedded s
 _NO_KRAFT = "there is no KRaft quorum here: metadata lives in the embedded store"
 _NO_SECURITY = "TLS and SASL are not in this version"
 _NO_QUOTAS = "quotas are not in this version"
-_ARENAS = "the request arenas of the network workers bound the requests in flight"
 _NO_RECOMPRESSION = "batches are stored as they came"
 _OLD_FORMATS = "record batches are stored in format v2, the only one in this version"
 
@@ -193,8 +192,7 @@ _SOCKETS = (
     long_key(
         "queued.max.request.bytes",
         -1,
-        "Bytes of requests in flight before network workers stop reading; -1: as much as the request arenas hold.",
-        no_effect=_ARENAS,
+        "Bytes of large requests in flight before a network worker stops reading; -1: as much as its arena holds.",
     ),
     int_key(
         "request.timeout.ms",

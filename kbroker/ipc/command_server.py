@@ -8,6 +8,7 @@ the new one into the arena fence, at the start of a turn, when nothing of the ol
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping
 
 import zmq
@@ -36,7 +37,8 @@ from kbroker.shared.worker_table import WorkerField, WorkerKind
 CommandHandler = Callable[[int, bytes, Command], None]
 """Called with (sender's table number, message, command)."""
 
-_CHECK_INTERVAL_MS = 50
+_CHECK_INTERVAL_MS = 1_000
+"""A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS = 1
 
 
@@ -71,16 +73,20 @@ class CommandServer:
         self._staged: dict[int, list[bytes]] = {}
         self._mailbox = Mailbox(self._context, endpoint(shared, worker, generation), self._deliver)
         self._greeted = 0
-        doorbell.listen(loop, shared.doorbells[worker], self.move_fences)
+        doorbell.listen(loop, shared.doorbells[worker], self.check_peers)
         self._mailbox.watch(loop)
         loop.at_turn_end(self.flush)
         loop.every(_CHECK_INTERVAL_MS, self.check_peers)
-        self.move_fences()
+        self.check_peers()
 
     def _deliver(self, message: bytes) -> None:
         magic, sender, generation = SENDER.unpack_from(message, 0)
         if magic != MESSAGE or self._table.get(sender, WorkerField.GENERATION) != generation:
             return
+        outbox = self._outboxes[sender]
+        if outbox.generation != generation:
+            # Born anew, and quicker than the doorbell: what it is sent now must not go to its predecessor.
+            self._follow(outbox)
         handlers = self._handlers
         for command in iterate_commands(message):
             handlers[command.kind](sender, message, command)
@@ -110,13 +116,16 @@ class CommandServer:
                 self._outboxes[peer].send(self._header + b"".join(commands))
             self._staged.clear()
 
+    def _follow(self, outbox: Outbox) -> None:
+        if outbox.check():
+            self._staged.pop(outbox.worker, None)
+
     def check_peers(self) -> None:
         """Follow peers to their new incarnations; greet a new cluster worker."""
         self.move_fences()
         for outbox in self._outboxes:
             outbox.flush()
-            if outbox.check():
-                self._staged.pop(outbox.worker, None)
+            self._follow(outbox)
         if self._table.kind(self._worker) != WorkerKind.CLUSTER:
             generation = self._table.get(0, WorkerField.GENERATION)
             if generation != self._greeted:
@@ -191,10 +200,8 @@ class Completions:
                 appended.clear()
             advanced = self._advanced[index]
             if advanced:
-                rows = memoryview(bytearray(4 * len(advanced))).cast("i")
-                for place, row in enumerate(advanced):
-                    rows[place] = row
-                records.append(RING_HEAD.pack(RingKind.ADVANCED) + rows.tobytes())
+                # Each row once: a record has room for every row there is, not for every append of a turn.
+                records.append(RING_HEAD.pack(RingKind.ADVANCED) + array("i", dict.fromkeys(advanced)).tobytes())
                 advanced.clear()
             if records or self._overflow[index]:
                 self._write(index, records)
@@ -234,7 +241,3 @@ class Completions:
 
     def _retry(self) -> None:
         self._retry_planned = False
-
-    def forget(self, network_index: int) -> None:
-        """Drop what waits for a network worker that died."""
-        self._overflow[network_index].clear()

@@ -70,6 +70,9 @@ REPLY_PART_HEAD = Struct("=BB6xQ")
 
 MESSAGE = 0x6B
 
+MAX_APPEND_ENTRIES = 4096
+"""Entries of one APPEND: its completion must fit into a record of the ring, whatever a client puts in a request."""
+
 
 class Command(NamedTuple):
     """One command taken out of a message; `position` is where its body starts."""

@@ -19,7 +19,7 @@ import zmq
 
 from kbroker.ipc.event_loop import READ, EventLoop
 from kbroker.shared.layout import SharedState
-from kbroker.shared.worker_table import WorkerField, WorkerState
+from kbroker.shared.worker_table import WorkerField
 
 
 def endpoint(shared: SharedState, worker: int, generation: int) -> str:
@@ -71,8 +71,7 @@ class Outbox:
     The way to one peer, whatever its generation.
 
     Messages sent while the peer is being born wait for it; messages under way when it dies are lost, which `generation`
-    tells
-    the sender: it fails what waits for an answer from an older one.
+    tells the sender: it fails what waits for an answer from an older one.
     """
 
     __slots__ = ("_context", "_shared", "_socket", "_waiting", "generation", "worker")
@@ -103,6 +102,11 @@ class Outbox:
         """Send one message to the peer's present incarnation, now or when it is there."""
         socket = self._socket
         if socket is None:
+            if self.generation == 0:
+                self.check()
+                if self.generation == 0:
+                    # Not born yet: nobody asked it anything, and it will ask for what it needs.
+                    return
             socket = self._connect()
         if self._waiting:
             self._waiting.append(message)
@@ -122,13 +126,7 @@ class Outbox:
                 return
             del self._waiting[0]
 
-    def peer_is_ready(self) -> bool:
-        """Return whether the peer's present incarnation has finished starting."""
-        return self._shared.workers.get(self.worker, WorkerField.STATE) == WorkerState.READY
-
     def _connect(self) -> zmq.Socket[bytes]:
-        if self.generation == 0:
-            self.check()
         socket = self._context.socket(zmq.PUSH)
         socket.setsockopt(zmq.LINGER, 0)
         # Commands are bounded by queued.max.requests and the arena long before a queue of small messages matters.

@@ -43,7 +43,8 @@ from kbroker.shared.worker_table import WorkerField
 AppendDone = Callable[[list[AppendResult] | None], None]
 ReplyDone = Callable[[bytes | None], None]
 
-CHECK_INTERVAL_MS = 50
+CHECK_INTERVAL_MS = 1_000
+"""A second look: the supervisor rings whenever it has forked."""
 _result = AppendResult._make
 _HEAD_BYTES = COMPLETION_HEAD.size
 _ENTRY_BYTES = COMPLETION_ENTRY.size
@@ -88,14 +89,20 @@ class RequestChannel:
             ring.skip_all()
         self._mailbox = Mailbox(self._context, endpoint(shared, worker, generation), self._deliver)
         self._mailbox.watch(loop)
-        doorbell.listen(loop, shared.doorbells[worker], self._take_completions)
+        self._forks = 0
+        doorbell.listen(loop, shared.doorbells[worker], self._rung)
         loop.at_turn_end(self.flush)
         loop.every(CHECK_INTERVAL_MS, self.check_peers)
         self.check_peers()
 
     @property
+    def appends_in_flight(self) -> int:
+        """Appends that have not been answered yet; their payloads lie in the arena."""
+        return len(self._appends)
+
+    @property
     def in_flight(self) -> int:
-        """Commands that have not been answered yet."""
+        """Commands that have not been answered yet; those of groups may wait for other members, for minutes."""
         return len(self._appends) + len(self._replies)
 
     def append(
@@ -104,7 +111,7 @@ class RequestChannel:
         """
         Have an IO worker append batches that lie in this worker's arena.
 
-        entries  (partition row, arena position, bytes) each
+        entries  (partition row, arena position, bytes) each, at most MAX_APPEND_ENTRIES
         done     called with one AppendResult per entry, or None when the owner died before it answered
         """
         command_id = self._next_id = self._next_id + 1
@@ -144,6 +151,11 @@ class RequestChannel:
             self._outboxes[peer].send(self._header + b"".join(staged))
             staged.clear()
         self._dirty.clear()
+
+    def _rung(self) -> None:
+        if self._shared.workers.get(0, WorkerField.FORKS) != self._forks:
+            self.check_peers()
+        self._take_completions()
 
     def _take_completions(self) -> None:
         advanced: list[int] = []
@@ -196,12 +208,16 @@ class RequestChannel:
 
     def check_peers(self) -> None:
         """Notice peers that died: fail what waits for them, greet the cluster worker born anew."""
+        # Remembered before the generations are looked at: a fork after this line is seen the next time.
+        self._forks = self._shared.workers.get(0, WorkerField.FORKS)
         for outbox in self._outboxes:
             outbox.flush()
             first = outbox.generation == 0
             if not outbox.check() and not (first and outbox.worker == 0 and outbox.generation):
                 continue
             peer = outbox.worker
+            # What it answered before it died counts.
+            self._take_completions()
             staged = self._staged[peer]
             if staged:
                 staged.clear()

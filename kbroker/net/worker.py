@@ -45,14 +45,16 @@ class NetworkWorkerSpec:
     """
     What the supervisor's side hands to a network worker.
 
-    index      which network worker, from 0
-    sockets    (listener name, listening socket), shared by all network workers
+    index               which network worker, from 0
+    sockets             (listener name, listening socket), shared by all network workers
+    failed_directories  log directories that could not be used at the start
     """
 
     config: BrokerConfig
     broker_id: int
     index: int
     sockets: Sequence[tuple[str, socket.socket]]
+    failed_directories: Sequence[str]
 
 
 def main(shared: SharedState, spec: NetworkWorkerSpec) -> None:
@@ -92,13 +94,14 @@ class NetworkWorker:
                 readers=self._readers,
                 clock=SystemClock(),
                 fetch=self._fetch,
+                failed_directories=spec.failed_directories,
                 partition_for=partition_for,
             )
         )
         sockets = config.sockets
         self._connections = ConnectionSet(
             self._loop,
-            RequestArena(shared.arenas[spec.index]),
+            RequestArena(shared.arenas[spec.index], sockets.queued_max_request_bytes),
             handlers,
             self._channel,
             max_request_bytes=sockets.socket_request_max_bytes,

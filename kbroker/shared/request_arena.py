@@ -12,6 +12,9 @@ from __future__ import annotations
 from kbroker.shared.memory import SharedRegion
 
 PAGE_BYTES = 64 * 1024
+FREE_OF_CHARGE_BYTES = 256 * 1024
+"""The block that all connections of a worker share; a limit counts from there."""
+
 _DISCARD_BYTES = 4 * 1024 * 1024
 
 
@@ -19,16 +22,18 @@ class Block:
     """
     A piece of the arena.
 
-    position    bytes from the start of the arena
-    size_bytes  length
-    view        its memory
-    references  how many still need it; the last release() frees it
+    position     bytes from the start of the arena
+    size_bytes   length
+    asked_bytes  what was asked for; the rest is rounding
+    view         its memory
+    references   how many still need it; the last release() frees it
     """
 
-    __slots__ = ("_arena", "_order", "position", "references", "size_bytes", "view")
+    __slots__ = ("_arena", "_order", "asked_bytes", "position", "references", "size_bytes", "view")
 
-    def __init__(self, arena: RequestArena, position: int, order: int) -> None:
+    def __init__(self, arena: RequestArena, position: int, order: int, asked_bytes: int) -> None:
         self._arena = arena
+        self.asked_bytes = asked_bytes
         self._order = order
         self.position = position
         self.size_bytes = PAGE_BYTES << order
@@ -50,12 +55,14 @@ class RequestArena:
     """
     The allocator, held by the network worker that owns the arena.
 
-    region  shared memory whose size is PAGE_BYTES times a power of two
+    region           shared memory whose size is PAGE_BYTES times a power of two
+    max_asked_bytes  what was asked for and not given back never adds up to more than this and FREE_OF_CHARGE_BYTES,
+                     but one request of any size is always let in; -1: no such limit
     """
 
-    __slots__ = ("_free", "_region", "_top_order", "free_bytes", "memory")
+    __slots__ = ("_asked_bytes", "_free", "_limit_bytes", "_region", "_top_order", "free_bytes", "memory")
 
-    def __init__(self, region: SharedRegion) -> None:
+    def __init__(self, region: SharedRegion, max_asked_bytes: int = -1) -> None:
         self._region = region
         self.memory = region.memory
         self._top_order = (region.size_bytes // PAGE_BYTES).bit_length() - 1
@@ -63,11 +70,16 @@ class RequestArena:
         self._free: list[dict[int, None]] = [{} for _ in range(self._top_order + 1)]
         self._free[self._top_order][0] = None
         self.free_bytes = PAGE_BYTES << self._top_order
+        self._limit_bytes = max_asked_bytes + FREE_OF_CHARGE_BYTES if max_asked_bytes >= 0 else self.free_bytes
+        self._asked_bytes = 0
 
     def allocate(self, size_bytes: int) -> Block | None:
         """Return a block of at least `size_bytes`, or None when there is no room now."""
         order = max(0, ((size_bytes + PAGE_BYTES - 1) // PAGE_BYTES - 1).bit_length())
         free = self._free
+        asked = self._asked_bytes
+        if asked + size_bytes > self._limit_bytes and asked > FREE_OF_CHARGE_BYTES:
+            return None
         found = order
         while not free[found]:
             found += 1
@@ -78,7 +90,8 @@ class RequestArena:
             found -= 1
             free[found][position + (PAGE_BYTES << found)] = None
         self.free_bytes -= PAGE_BYTES << order
-        return Block(self, position, order)
+        self._asked_bytes = asked + size_bytes
+        return Block(self, position, order, size_bytes)
 
     def free(self, block: Block, order: int) -> None:
         """Take a block back (called by Block.release)."""
@@ -87,6 +100,7 @@ class RequestArena:
         if block.size_bytes >= _DISCARD_BYTES:
             self._region.discard(position, block.size_bytes)
         self.free_bytes += PAGE_BYTES << order
+        self._asked_bytes -= block.asked_bytes
         free = self._free
         while order < self._top_order:
             buddy = position ^ (PAGE_BYTES << order)

@@ -53,6 +53,9 @@ class WorkerField(IntEnum):
     """How far an orderly stop has come; written by the supervisor: 1 stop accepting, 2 flush and close."""
     BYTES_IN = 9
     BYTES_OUT = 10
+    FORKS = 11
+    """In row 0 only: counts the forks of all workers, written by the supervisor after the new GENERATION: who remembers
+    it sees with one look whether any peer was born anew."""
 
 
 class WorkerTable:
