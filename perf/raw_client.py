@@ -12,7 +12,6 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable
 
 from kbroker.protocol.headers import decode_response_header, encode_request_header
 from kbroker.protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
@@ -186,21 +185,6 @@ class RawClient:
         if not got:
             raise ConnectionError("the broker has closed the connection")
         return got
-
-
-def wait_until_answered(address: str, deadline_s: float, pause: Callable[[], None]) -> None:
-    """Connect and ask for the versions until that is answered; for a broker that does not say when it is ready."""
-    end = time.monotonic() + deadline_s
-    while True:
-        try:
-            client = RawClient(address)
-            client.api_versions()
-            client.close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            pause()
 
 
 def _frame(request: Message, version: int) -> bytes:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -135,21 +137,25 @@ class KafkaServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start Kafka and wait until it accepts connections and has left its start-up behind."""
-        already = self._log.read_text().count("Kafka Server started") if self._log.exists() else 0
+        """Start Kafka and wait until it is a broker of its cluster."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._tools.command("server-start", str(self._properties), jvm_options=self._jvm_options),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        eventually(
-            lambda: self._log.read_text().count("Kafka Server started") > already or self._process.poll() is not None,
-            "Kafka's start",
-            60,
+            command = self._tools.command("server-start", str(self._properties), jvm_options=self._jvm_options)
+            self._process = process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        admin = AdminClient(
+            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 100}
         )
-        assert self._process.poll() is None, self._log.read_text()[-4000:]
+
+        def registered() -> bool:
+            assert process.poll() is None, self._log.read_text()[-4000:]
+            with contextlib.suppress(KafkaException):
+                return bool(admin.list_topics(timeout=1).brokers)
+            return False
+
+        try:
+            eventually(registered, "Kafka's start", 60)
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
 
     def end(self, number: signal.Signals) -> None:
         """End Kafka with a signal and wait until it is gone."""
