@@ -44,20 +44,21 @@ class Ledger:
         self._names = producers
         self._index = {name: index for index, name in enumerate(producers)}
         self._exactly_once = {self._index[name] for name in exactly_once}
-        # Per partition, by offset: producer << 40 | sequence.
-        self._log = [array("q") for _ in range(partitions)]
+        self.log = [array("q") for _ in range(partitions)]
+        """Per partition, by offset: producer << 40 | sequence."""
         # Per (producer, partition), by sequence: the offset of its first occurrence.
         self._first = {(index, part): array("q") for index in range(len(producers)) for part in range(partitions)}
         self._last = dict.fromkeys(self._first, -1)
 
     def records(self) -> int:
         """Return how many records the log was seen to hold."""
-        return sum(map(len, self._log))
+        return sum(map(len, self.log))
 
     def check(self, bootstrap_servers: str, *, from_start: bool, timeout_s: float) -> list[str]:
         """Read what is new (or everything), hold it against the acknowledgements so far; return the findings."""
         pending = [self.acknowledged.popleft() for _ in range(len(self.acknowledged))]
-        starts = [0 if from_start else len(log) for log in self._log]
+        known = [len(log) for log in self.log]
+        starts = [0] * self.partitions if from_start else known
         findings: list[str] = []
         try:
             ends = read_partitions(
@@ -65,12 +66,12 @@ class Ledger:
             )
         except (TimeoutError, confluent_kafka.KafkaException) as error:
             return [f"the log cannot be read: {error}", *findings]
-        for partition, log in enumerate(self._log):
-            if len(log) > ends[partition]:
-                findings.append(f"partition {partition} ended at {len(log)} and ends at {ends[partition]} now")
+        for partition, before in enumerate(known):
+            if before > ends[partition]:
+                findings.append(f"partition {partition} ended at {before} and ends at {ends[partition]} now")
         lost = []
         for index, partition, sequence, offset in pending:
-            log = self._log[partition]
+            log = self.log[partition]
             first = self._first[index, partition]
             # The offset may be unknown: of a repeat that the broker recognised it is not told to every client.
             present = (
@@ -94,7 +95,7 @@ class Ledger:
         producer, wrote_to, sequence = unpack_value(value)
         index = self._index[producer]
         identity = index << 40 | sequence
-        log = self._log[partition]
+        log = self.log[partition]
         if offset < len(log):
             if log[offset] != identity:
                 findings.append(f"partition {partition}: offset {offset} has changed to {producer} {sequence}")
@@ -146,10 +147,7 @@ def read_partitions(
         }
     )
     try:
-        ends = [
-            consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, part), timeout_s)[1]
-            for part in range(len(starts))
-        ]
+        ends = [_end_offset(consumer, topic, part, deadline) for part in range(len(starts))]
         positions = list(starts)
         wanted = [part for part, start in enumerate(starts) if start < ends[part]]
         if not wanted:
@@ -169,3 +167,14 @@ def read_partitions(
         return ends
     finally:
         consumer.close()
+
+
+def _end_offset(consumer: confluent_kafka.Consumer, topic: str, partition: int, deadline: float) -> int:
+    while True:
+        try:
+            end: int = consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), 5.0)[1]
+            return end
+        except confluent_kafka.KafkaException:
+            # Connections break while workers die; what counts is that an answer comes in time.
+            if time.monotonic() > deadline:
+                raise

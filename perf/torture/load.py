@@ -76,7 +76,9 @@ class Producer:
         sequences = [0] * ledger.partitions
         burst = max(1, int(self._rate * _BURST_S))
         turn = 0
+        due = time.monotonic()
         while not self._stop.is_set():
+            due = max(due + _BURST_S, time.monotonic() - 1)
             # A steady load, not a full queue: what is acknowledged should be spread over the whole fault.
             if len(producer) < _MAX_WAITING:
                 partition = turn % ledger.partitions
@@ -84,7 +86,9 @@ class Producer:
                 for _ in range(burst):
                     self._send(partition, sequences[partition])
                     sequences[partition] += 1
-            producer.poll(_BURST_S)
+            while (left := due - time.monotonic()) > 0:
+                producer.poll(left)
+            producer.poll(0)
 
     def _send(self, partition: int, sequence: int) -> None:
         def delivered(error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:

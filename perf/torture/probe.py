@@ -69,7 +69,7 @@ class Probe:
 
     def _produce(self, partition: int) -> bool:
         batch = BatchBuilder()
-        batch.append(time.time_ns() // 1_000_000, None, b"x")
+        batch.append(None, b"x", time.time_ns() // 1_000_000)
         entry = PartitionProduceData(index=partition, records=memoryview(batch.build()))
         topic = TopicProduceData(name=PROBE_TOPIC, partition_data=[entry])
         body = self._exchange(ProduceRequest(acks=1, timeout_ms=1000, topic_data=[topic]), 7)
