@@ -11,6 +11,7 @@ with small limits makes progress.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -36,6 +37,8 @@ from kbroker.storage.leader_epoch_cache import end_offset_for, read_leader_epoch
 from kbroker.storage.log_reader import FileSlice
 
 VERSIONS = (4, 18)
+logger = logging.getLogger(__name__)
+
 _READ_COMMITTED = 1
 _EMPTY = b""
 
@@ -217,13 +220,11 @@ class FetchHandler:
             if diverging is None and offset < upper and (max_bytes > 0 or at_least_one):
                 piece = reader.read(row, offset, max_bytes, upper, at_least_one=at_least_one)
         except KafkaError as error:
-            return _Read(
-                PartitionData(
-                    partition_index=partition.index, error_code=error.code, high_watermark=-1, records=_EMPTY
-                ),
-                None,
-                0,
-            )
+            return _failed(partition, error.code)
+        except OSError as error:
+            # Its owner meets the same disk and takes the log directory offline; until then a reader tells for itself.
+            logger.warning("%r-%d cannot be read: %s", partition.topic, partition.index, error)
+            return _failed(partition, ErrorCode.KAFKA_STORAGE_ERROR)
         data = PartitionData(
             partition_index=partition.index,
             high_watermark=row.high_watermark,
@@ -347,6 +348,11 @@ class FetchHandler:
     def _expire(self) -> None:
         self._purgatory.advance(self._loop.now_ms)
         self._arm()
+
+
+def _failed(partition: FetchedPartition, code: int) -> _Read:
+    data = PartitionData(partition_index=partition.index, error_code=code, high_watermark=-1, records=_EMPTY)
+    return _Read(data, None, 0)
 
 
 def _changed(partition: FetchedPartition, data: PartitionData, size_bytes: int) -> bool:

@@ -122,8 +122,6 @@ class FetchSessionCache:
                 if session is not None:
                     session.partitions = partitions
             return session, partitions, False
-        if session_id == NO_SESSION:
-            raise KafkaError(ErrorCode.INVALID_FETCH_SESSION_EPOCH)
         session = self._sessions.get(session_id)
         if session is None:
             raise KafkaError(ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
@@ -132,6 +130,10 @@ class FetchSessionCache:
         if session.uses_topic_ids != (version >= 13):
             raise KafkaError(ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR)
         self._update(session, request, version)
+        if not session.partitions:
+            # Nothing left to remember: the client is told session 0 and starts anew when it has partitions again.
+            del self._sessions[session_id]
+            return None, session.partitions, False
         session.epoch = 1 if epoch == 0x7FFFFFFF else epoch + 1
         session.last_used_ms = now_ms
         self._sessions.move_to_end(session_id)

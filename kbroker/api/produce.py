@@ -14,7 +14,7 @@ from kbroker.api.cluster_view import ClusterView
 from kbroker.api.request import RequestContext
 from kbroker.clock import Clock
 from kbroker.errors import KafkaError
-from kbroker.ipc.commands import AppendResult
+from kbroker.ipc.commands import MAX_APPEND_ENTRIES, AppendResult
 from kbroker.ipc.request_channel import RequestChannel
 from kbroker.metadata.image import MetadataImage, PartitionState, TopicState
 from kbroker.protocol.error_codes import ErrorCode
@@ -127,9 +127,15 @@ class ProduceHandler:
             self._answer(pending)
             return
         context.block.retain()
-        pending.waiting = len(entries)
+        pending.waiting = sum([-(-len(owned) // MAX_APPEND_ENTRIES) for owned in entries.values()])
         for io_index, owned in entries.items():
-            self._append(pending, io_index, owned, places[io_index], layout.timeout_ms)
+            found = places[io_index]
+            if len(owned) <= MAX_APPEND_ENTRIES:
+                self._append(pending, io_index, owned, found, layout.timeout_ms)
+                continue
+            for start in range(0, len(owned), MAX_APPEND_ENTRIES):
+                end = start + MAX_APPEND_ENTRIES
+                self._append(pending, io_index, owned[start:end], found[start:end], layout.timeout_ms)
 
     def _append(
         self,

@@ -26,15 +26,10 @@ def lock_directory(directory: str) -> int:
     """
     Lock `directory` for this process and the workers it forks; return the descriptor that holds the lock.
 
-    Raises StartupError naming the holder, or the reason why the directory cannot be used.
+    Raises StartupError naming the holder; OSError when the directory cannot be written.
     """
     path = os.path.join(directory, LOCK_FILE)
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StartupError(
-            f"log.dirs={directory}: cannot be written ({error.strerror}); fix its permissions or name another"
-        ) from error
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from kbroker.config.key import Value
 from kbroker.coordinator.group import ClientInfo
@@ -73,8 +73,12 @@ class GroupCoordinators:
         client = ClientInfo(forwarded.client_id, forwarded.client_host)
         self._runtime.handle(token, forwarded.api_key, version, request, client, now_ms)
 
-    def follow(self, changes: PartitionChanges, now_ms: int) -> None:
-        """Load the coordinators of partitions that came, give up those that went, forget offsets of deleted topics."""
+    def follow(self, changes: PartitionChanges, now_ms: int, progress: Callable[[], None]) -> None:
+        """
+        Load the coordinators of partitions that came, give up those that went, forget offsets of deleted topics.
+
+        progress  called now and then: replaying a large partition takes a while
+        """
         topic = self._partitions.topic(OFFSETS_TOPIC)
         if topic is not None:
             self._runtime.partition_count = len(topic.partitions)
@@ -85,18 +89,18 @@ class GroupCoordinators:
         for name in opened:
             self._runtime.begin_load(name.partition)
         for name in opened:
-            self._load(name, now_ms)
+            self._load(name, now_ms, progress)
         if changes.deleted_topics:
             self._runtime.topics_deleted(changes.deleted_topics, now_ms)
 
-    def _load(self, name: TopicPartition, now_ms: int) -> None:
+    def _load(self, name: TopicPartition, now_ms: int, progress: Callable[[], None]) -> None:
         row = self._partitions.row_of(name)
         owned = None if row is None else self._dispatcher.partitions.get(row)
         if owned is None or owned.log is None:
             self._runtime.unload(name.partition)
             return
         try:
-            self._runtime.load(name.partition, _batches(owned.log), now_ms)
+            self._runtime.load(name.partition, _batches(owned.log, progress), now_ms)
         except KafkaError as error:
             logger.error("%s: the groups in it cannot be served: %s", name, error)
 
@@ -134,12 +138,13 @@ class GroupCoordinators:
         return None if topic is None else topic.topic_id
 
 
-def _batches(log: Log) -> Iterator[memoryview]:
+def _batches(log: Log, progress: Callable[[], None]) -> Iterator[memoryview]:
     """Yield what a log holds, some MiB of whole batches at a time."""
     reader = LogReader(log.directory)
     row = log.row()
     offset = row.log_start_offset
     while offset < row.high_watermark:
+        progress()
         piece = reader.read(row, offset, _LOAD_BYTES, row.high_watermark, at_least_one=True)
         if piece is None:
             return

@@ -18,12 +18,12 @@ from typing import Any
 from kbroker.clock import SystemClock
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.errors import KafkaError, LogDirFailed
-from kbroker.io_workers.dispatch import AppendDispatcher
+from kbroker.io_workers.dispatch import AppendDispatcher, Committed
 from kbroker.io_workers.flusher import Flusher
 from kbroker.io_workers.groups import GroupCoordinators
 from kbroker.io_workers.partitions import OwnedPartitions, PartitionChanges, log_config
 from kbroker.ipc.command_server import CommandServer, Completions
-from kbroker.ipc.commands import Command, CommandKind, body_of
+from kbroker.ipc.commands import SENDER, Command, CommandKind, body_of
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.metadata.delta import decode_delta
 from kbroker.metadata.image import MissedDelta
@@ -84,6 +84,7 @@ class IoWorker:
             self._completions,
             self._clock,
             self._log_dir_failed,
+            self._flush,
         )
         intervals = spec.config.log_manager
         self._manager = LogManager(
@@ -223,7 +224,7 @@ class IoWorker:
         self._server.send(0, CommandKind.APPLIED, image.version, b"")
 
     def _changed(self, changes: PartitionChanges) -> None:
-        self._groups.follow(changes, self._loop.now_ms)
+        self._groups.follow(changes, self._loop.now_ms, self._beat)
 
     def _become_ready(self) -> None:
         self._ready = True
@@ -231,6 +232,9 @@ class IoWorker:
         self._table.set(self._number, WorkerField.STATE, WorkerState.READY)
         held, self._held = self._held, []
         for sender, message, command in held:
+            # What a network worker that died meanwhile had asked for lies in memory that its successor uses.
+            if SENDER.unpack_from(message, 0)[2] != self._table.get(sender, WorkerField.GENERATION):
+                continue
             (self._append if command.kind == CommandKind.APPEND else self._request)(sender, message, command)
 
     # --- disks ------------------------------------------------------------------------------------------------------
@@ -241,6 +245,12 @@ class IoWorker:
             self._partitions.topic(topic),
             self._config.log_manager.producer_id_expiration_ms,
         )
+
+    def _flush(self, log: Log, done: Committed) -> None:
+        def flushed(durable: bool) -> None:
+            done(ErrorCode.NONE if durable else ErrorCode.KAFKA_STORAGE_ERROR)
+
+        self._manager.flush_in_background(log, log.flush_plan(), flushed)
 
     def _give_up_failed_directories(self) -> None:
         for index, directory in enumerate(self._config.log_dirs.directories):
@@ -262,6 +272,11 @@ class IoWorker:
         self._dispatcher.end_turn()
         self._completions.flush()
         self._flusher.close()
-        if self._ready and not self._manager.close():
+        # Answers that waited for the disk.
+        self._completions.flush()
+        if not self._ready:
+            # Nothing can be said of logs that were never opened.
+            raise SystemExit("stopped before its logs were open")
+        if not self._manager.close():
             raise SystemExit("a log could not be closed in order")
         self._server.close()

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from kbroker.api.request import ConnectionInfo
-from kbroker.ipc.event_loop import EventLoop
+from kbroker.ipc.event_loop import EventLoop, Timer
 from kbroker.net.connection_set import ConnectionSet
 
 logger = logging.getLogger(__name__)
@@ -40,13 +40,17 @@ class Acceptor:
         self._sock = sock
         self._send_buffer_bytes, self._receive_buffer_bytes = buffer_bytes
         self._may_open = may_open
+        self._pause: Timer | None = None
 
     def open(self) -> None:
         """Start accepting; of several idle workers the kernel wakes one."""
+        self._pause = None
         self._loop.add(self._sock.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE, self._accept)
 
     def close(self) -> None:
         """Stop accepting; the socket stays open for the other workers."""
+        if self._pause is not None:
+            self._pause.cancel()
         self._loop.remove(self._sock.fileno())
 
     def _accept(self, _events: int) -> None:
@@ -55,11 +59,13 @@ class Acceptor:
                 sock, address = self._sock.accept()
             except BlockingIOError:
                 return
+            except ConnectionAbortedError:
+                continue
             except OSError as error:
                 # Out of descriptors: the connection stays in the backlog; trying at once again would only burn the CPU.
                 logger.warning("Listener %s cannot accept: %s; trying again soon", self._listener_name, error)
                 self.close()
-                self._loop.call_later(_OUT_OF_DESCRIPTORS_PAUSE_MS, self.open)
+                self._pause = self._loop.call_later(_OUT_OF_DESCRIPTORS_PAUSE_MS, self.open)
                 return
             self._take(sock, address)
 

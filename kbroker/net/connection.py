@@ -17,6 +17,7 @@ bring back the topic whose deletion has ended that poll.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 import socket
@@ -107,7 +108,7 @@ class Connection:
                 self._owner.mark_dirty(self)
             if events & READ:
                 self._receive()
-            elif events & _HANG_UP:
+            elif events & _HANG_UP and self._hung_up():
                 self.close()
             elif events & _LEFT:
                 self._left = True
@@ -117,6 +118,12 @@ class Connection:
         except OSError as error:
             logger.warning("Connection of %s: %s; closed", self.info.client_host, error)
             self.close()
+
+    def _hung_up(self) -> bool:
+        # An event may be stale: meant for a connection closed earlier in this turn, whose number this one was given.
+        poller = select.poll()
+        poller.register(self.fd, 0)
+        return bool(poller.poll(0))
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -164,6 +171,7 @@ class Connection:
         self._filled += received
         if self._filled == self._frame_bytes:
             self._block = None
+            self._owner.large_frame_ended()
             self._frames(block, 0, self._frame_bytes)
             block.release()
 
@@ -193,25 +201,23 @@ class Connection:
                 return
             position = frame_end
         if position < end:
-            self._keep(view, position, end, block)
+            self._keep(view[position:end])
 
-    def _keep(self, view: memoryview, position: int, end: int, block: Block) -> None:
+    def _keep(self, beginning: memoryview) -> None:
         """Keep the beginning of a frame whose rest has not come yet."""
-        have = end - position
-        frame_bytes = 4 + _SIZE.unpack_from(view, position)[0] if have >= 4 else 0
+        have = len(beginning)
+        frame_bytes = 4 + _SIZE.unpack_from(beginning)[0] if have >= 4 else 0
         if frame_bytes > LARGE_FRAME_BYTES:
-            own = self._owner.arena.allocate(frame_bytes)
-            if own is None:
-                block.retain()
-                self._stopped_at = (block, position, end)
-                self._wait_for_memory()
+            own = self._owner.large_block(frame_bytes)
+            if own is not None:
+                own.view[:have] = beginning
+                self._block = own
+                self._filled = have
+                self._frame_bytes = frame_bytes
                 return
-            own.view[:have] = view[position:end]
-            self._block = own
-            self._filled = have
-            self._frame_bytes = frame_bytes
-        else:
-            self._partial = bytes(view[position:end])
+            # Who waits for memory must hold none, or all might wait for each other.
+            self._wait_for_memory()
+        self._partial = bytes(beginning)
 
     def _may_handle(self, api_key: int) -> bool:
         if self._sender.waiting_bytes > MAX_WAITING_OUTPUT_BYTES or not self._owner.may_start_request():
@@ -262,6 +268,10 @@ class Connection:
 
     def _refuse(self, reason: str) -> None:
         logger.warning("Connection of %s closed: %s", self.info.client_host, reason)
+        if not self.closed:
+            # Answers to the requests before this one.
+            with contextlib.suppress(OSError):
+                self._sender.send()
         self.close()
 
     def _wait_for_memory(self) -> None:
@@ -280,6 +290,9 @@ class Connection:
             block, position, end = stopped_at
             self._frames(block, position, end)
             block.release()
+        elif self._partial:
+            beginning, self._partial = self._partial, b""
+            self._keep(memoryview(beginning))
         if not self.closed:
             self._watch()
 
@@ -350,6 +363,11 @@ class Connection:
             self._owner.loop.modify(self.fd, events)
 
     @property
+    def waiting_output_bytes(self) -> int:
+        """Bytes of answers that the client has not taken yet."""
+        return self._sender.waiting_bytes
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is under way for it."""
         return not self._in_flight and not self._sender.waiting_bytes and self._stopped_at is None
@@ -364,6 +382,7 @@ class Connection:
         if self._block is not None:
             self._block.release()
             self._block = None
+            self._owner.large_frame_ended()
         if self._stopped_at is not None:
             self._stopped_at[0].release()
             self._stopped_at = None

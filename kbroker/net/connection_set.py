@@ -52,6 +52,9 @@ class ConnectionSet:
         self._starved: list[Connection] = []
         self._block: Block | None = None
         self._fill = 0
+        # While large frames come in, as slowly as their senders like, this much stays free for everybody else.
+        self._reserve_bytes = arena.free_bytes // 4
+        self._large_frames = 0
         loop.at_turn_end(self._end_turn)
 
     def __len__(self) -> int:
@@ -66,8 +69,8 @@ class ConnectionSet:
         self.loop.add(connection.fd, READ, connection.on_event)
 
     def connections_of(self, client_host: str) -> int:
-        """Return how many connections `client_host` has."""
-        return self._per_host[client_host]
+        """Return how many connections the address `client_host`, such as 192.0.2.1, has."""
+        return self._per_host["/" + client_host]
 
     def forget(self, connection: Connection) -> None:
         """Stop watching a connection that closes."""
@@ -86,7 +89,8 @@ class ConnectionSet:
 
     def may_start_request(self) -> bool:
         """Return whether another request may be handed on: the request channel is bounded."""
-        return self._channel.in_flight < self._max_in_flight
+        # Appends only: a group's requests wait for its other members, whose requests must not wait for them.
+        return self._channel.appends_in_flight < self._max_in_flight
 
     # --- memory -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +114,19 @@ class ConnectionSet:
         if block is self._block and block.references == 1:
             self._fill = 0
 
+    def large_block(self, size_bytes: int) -> Block | None:
+        """Return a block for a large frame on its way in, to be given back by large_frame_ended; None: no room now."""
+        if self._large_frames and self.arena.free_bytes - size_bytes < self._reserve_bytes:
+            return None
+        block = self.arena.allocate(size_bytes)
+        if block is not None:
+            self._large_frames += 1
+        return block
+
+    def large_frame_ended(self) -> None:
+        """Note that a large frame has come in whole, or never will."""
+        self._large_frames -= 1
+
     def wait_for_memory(self, connection: Connection) -> None:
         """Resume a connection when the arena, or the request channel, has room again."""
         self._starved.append(connection)
@@ -117,6 +134,13 @@ class ConnectionSet:
     # --- turns ------------------------------------------------------------------------------------------------------
 
     def _end_turn(self) -> None:
+        if self._dirty:
+            self._send_dirty()
+        if self._starved:
+            self._feed_starved()
+        self._channel.flush()
+
+    def _send_dirty(self) -> None:
         dirty = self._dirty
         while dirty:
             batch = dirty[:]
@@ -124,12 +148,18 @@ class ConnectionSet:
             for connection in batch:
                 connection.dirty = False
                 connection.flush()
-        if self._starved and self.arena.free_bytes >= RECEIVE_BLOCK_BYTES and self.may_start_request():
-            starved = self._starved
-            self._starved = []
+
+    def _feed_starved(self) -> None:
+        arena = self.arena
+        while self._starved and self.may_start_request() and arena.has_room(RECEIVE_BLOCK_BYTES):
+            free_bytes = arena.free_bytes
+            starved, self._starved = self._starved, []
             for connection in starved:
                 connection.resume()
-        self._channel.flush()
+            self._send_dirty()
+            # What they let go of may be what others still wait for, and no event will come to tell them.
+            if arena.free_bytes <= free_bytes:
+                return
 
     def close_idle(self, max_idle_ms: int) -> None:
         """Close connections that have been silent for `max_idle_ms` and wait for nothing."""
@@ -137,10 +167,14 @@ class ConnectionSet:
         for connection in [c for c in self._connections.values() if c.last_active_ms < limit and c.idle]:
             connection.close()
 
+    def drain(self) -> None:
+        """Start no more requests: the broker stops. Those under way are answered."""
+        self._max_in_flight = 0
+
     @property
-    def busy(self) -> bool:
-        """Whether any connection still waits for an answer or has one to send."""
-        return any(not connection.idle for connection in self._connections.values())
+    def has_output(self) -> bool:
+        """Whether any connection has bytes to send that its client has not taken."""
+        return any(connection.waiting_output_bytes for connection in self._connections.values())
 
     def close_all(self) -> None:
         """Close every connection."""

@@ -71,18 +71,21 @@ class Sender:
                 if length > SMALL_SLICE_BYTES:
                     more = socket.MSG_MORE
                     break
-                gathered.append(read_bytes(part))
+                data = read_bytes(part)
+                if len(data) != length:
+                    raise ConnectionError(f"the log file ended {length - len(data)} bytes before the slice being sent")
+                gathered.append(data)
             else:
                 gathered.append(part)  # type: ignore[arg-type]
                 length = len(part)  # type: ignore[arg-type]
             size += length
             if size >= _GATHER_BYTES or len(gathered) >= 64:
                 break
-        data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        joined = gathered[0] if len(gathered) == 1 else b"".join(gathered)
         if self._position:
             # Only the first part can have been sent in part.
-            data = memoryview(data)[self._position :]
-        sent = self._sock.send(data, more)
+            joined = memoryview(joined)[self._position :]
+        sent = self._sock.send(joined, more)
         self.waiting_bytes -= sent
         sent += self._position
         self._position = 0

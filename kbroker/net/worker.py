@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_INTERVAL_MS = 250
 _IDLE_CHECK_INTERVAL_MS = 10_000
 _STOP_PATIENCE_MS = 5_000
+_GROUP_PATIENCE_MS = 500
 _OPEN_FILES = 512
 
 
@@ -119,7 +120,7 @@ class NetworkWorker:
             for name, sock in spec.sockets
         ]
         self._ready = False
-        self._stop_deadline_ms: int | None = None
+        self._stopping_since_ms: int | None = None
 
     def run(self) -> None:
         """Serve until the supervisor says stop."""
@@ -157,15 +158,26 @@ class NetworkWorker:
         return all(table.fence(table.io_worker(i), self._spec.index) == generation for i in range(table.io))
 
     def _stop(self) -> None:
-        if self._stop_deadline_ms is None:
-            self._stop_deadline_ms = self._loop.now_ms + _STOP_PATIENCE_MS
+        if self._stopping_since_ms is None:
+            self._stopping_since_ms = self._loop.now_ms
             self._table.set(self._number, WorkerField.STATE, WorkerState.STOPPING)
             if self._ready:
                 for acceptor in self._acceptors:
                     acceptor.close()
+            self._connections.drain()
             self._fetch.complete_all()
             self._loop.every(20, lambda: None)
-        if not self._channel.in_flight or self._loop.now_ms >= self._stop_deadline_ms:
+            # What this turn has just answered leaves in the next one.
+            return
+        now_ms = self._loop.now_ms
+        if self._channel.appends_in_flight or self._connections.has_output:
+            patience_ms = _STOP_PATIENCE_MS
+        elif self._channel.in_flight:
+            # A member that waits for its group may wait for minutes; everything else is a matter of milliseconds.
+            patience_ms = _GROUP_PATIENCE_MS
+        else:
+            patience_ms = 0
+        if now_ms >= self._stopping_since_ms + patience_ms:
             self._loop.stop()
 
     def _may_open(self, client_host: str) -> str | None:
@@ -189,7 +201,10 @@ class NetworkWorker:
     def _advanced(self, rows: list[int]) -> None:
         self._fetch.advanced(rows)
 
-    def _metadata_came(self, _version: int, data: bytes) -> None:
+    def _metadata_came(self, version: int, data: bytes) -> None:
+        if version < self._view.image.version:
+            # Late news of a cluster worker that died: its successor's versions are higher.
+            return
         delta = decode_delta(data)
         try:
             image = self._view.image.apply(delta)

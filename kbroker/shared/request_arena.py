@@ -93,6 +93,13 @@ class RequestArena:
         self._asked_bytes = asked + size_bytes
         return Block(self, position, order, size_bytes)
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether `allocate` would give a block of `size_bytes` now."""
+        asked = self._asked_bytes
+        if asked + size_bytes > self._limit_bytes and asked > FREE_OF_CHARGE_BYTES:
+            return False
+        return any(self._free[max(0, ((size_bytes + PAGE_BYTES - 1) // PAGE_BYTES - 1).bit_length()) :])
+
     def free(self, block: Block, order: int) -> None:
         """Take a block back (called by Block.release)."""
         position = block.position

@@ -34,8 +34,7 @@ class SignalPipe:
         Give a freshly forked worker the signals it should have.
 
         Workers are stopped through shared memory, in order, by the supervisor. A terminal's Ctrl-C and systemd's
-        SIGTERM reach
-        every process of the group at once; a worker that obeyed would tear the order.
+        SIGTERM reach every process of the group at once; a worker that obeyed would tear the order.
         """
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGHUP):

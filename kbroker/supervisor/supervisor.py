@@ -28,6 +28,8 @@ from kbroker.supervisor.worker_process import EXIT_CANNOT_START, WorkerProcess
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_TIMEOUT_MS = 10_000
+STARTING_TIMEOUT_MS = 300_000
+"""A worker that starts may have much to recover and to replay; it shows signs of life meanwhile, but not often."""
 _CHECK_INTERVAL_MS = 500
 _STOP_ORDER = (
     (WorkerKind.NETWORK, 10_000),
@@ -71,6 +73,11 @@ class Supervisor:
         self._stop_requested = False
         self._failure: str | None = None
         self._is_ready = False
+        self._checked_at_ms = 0
+        self._grace_from_ms = 0
+        self._next_watchdog_ms = 0
+        self.orderly = False
+        """After run(): every IO worker has closed its logs in order."""
 
     def _main_of(self, mains: Mapping[WorkerKind, WorkerMain], number: int) -> Callable[[], None]:
         main = mains[self._table.kind(number)]
@@ -86,11 +93,12 @@ class Supervisor:
         for worker in self._workers:
             self._fork(worker)
         next_check = _now_ms() + _CHECK_INTERVAL_MS
-        next_watchdog = _now_ms()
         while not self._stop_requested:
             now = _now_ms()
             due = [worker.start_at_ms for worker in self._workers if not worker.pid]
             # Readiness is polled: it is a matter of a few milliseconds, once.
+            if self._notifier.watchdog_interval_ms is not None:
+                due.append(self._next_watchdog_ms)
             wait = min([next_check, *due]) - now if self._is_ready else 2
             for fd, _events in poller.poll(max(0, wait)):
                 if fd == self._lifeline:
@@ -106,11 +114,15 @@ class Supervisor:
             if now >= next_check:
                 next_check = now + _CHECK_INTERVAL_MS
                 self._check_heartbeats(now)
-            if self._notifier.watchdog_interval_ms is not None and now >= next_watchdog:
-                next_watchdog = now + self._notifier.watchdog_interval_ms
-                self._notifier.notify("WATCHDOG=1")
+            self._pat_watchdog(now)
         self._stop()
         return self._failure
+
+    def _pat_watchdog(self, now: int) -> None:
+        interval_ms = self._notifier.watchdog_interval_ms
+        if interval_ms is not None and now >= self._next_watchdog_ms:
+            self._next_watchdog_ms = now + interval_ms
+            self._notifier.notify("WATCHDOG=1")
 
     def worker_pids(self) -> dict[str, int]:
         """Return the pid of each running worker by name."""
@@ -126,7 +138,13 @@ class Supervisor:
         table.set(number, WorkerField.METADATA_VERSION, -1)
         table.set(number, WorkerField.CONNECTIONS, 0)
         table.set(number, WorkerField.HEARTBEAT_MS, _now_ms())
-        worker.fork(self._signals.leave_in_child)
+        try:
+            worker.fork(self._signals.leave_in_child)
+        except OSError as error:
+            # No memory or no process to be had just now: tried again like any other failure.
+            self._worker_ended(worker, 1, f"could not be forked ({error.strerror})")
+            return
+        table.set(0, WorkerField.FORKS, table.get(0, WorkerField.FORKS) + 1)
         table.set(number, WorkerField.PID, worker.pid)
         if self._is_ready:
             self._on_ready(self.worker_pids())
@@ -161,13 +179,17 @@ class Supervisor:
             if ended:
                 self._worker_ended(worker, os.waitstatus_to_exitcode(status))
 
-    def _worker_ended(self, worker: WorkerProcess, code: int) -> None:
+    def _worker_ended(self, worker: WorkerProcess, code: int, how: str = "") -> None:
         self._table.set(worker.number, WorkerField.STATE, WorkerState.ABSENT)
         self._table.set(worker.number, WorkerField.PID, 0)
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        if not how:
+            how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
         pid = worker.pid
         may_go_on = worker.failed(_now_ms())
         if self._stop_requested:
+            if code:
+                logger.error("Worker %s %s while stopping", worker.name, how)
+                self.orderly = self.orderly and self._table.kind(worker.number) != WorkerKind.IO
             return
         if code == EXIT_CANNOT_START:
             self._failure = f"worker {worker.name} cannot start (see the line above)"
@@ -180,13 +202,20 @@ class Supervisor:
             self._notifier.notify(f"STATUS=Worker {worker.name} {how}; started again")
 
     def _check_heartbeats(self, now: int) -> None:
+        if now - self._checked_at_ms > HEARTBEAT_TIMEOUT_MS // 2:
+            # This process has not moved either: the whole broker was stopped (Ctrl-Z, a frozen container).
+            self._grace_from_ms = now
+        self._checked_at_ms = now
         for worker in self._workers:
-            if worker.pid and now - self._table.get(worker.number, WorkerField.HEARTBEAT_MS) > HEARTBEAT_TIMEOUT_MS:
+            starting = self._table.get(worker.number, WorkerField.STATE) == WorkerState.STARTING
+            patience_ms = STARTING_TIMEOUT_MS if starting else HEARTBEAT_TIMEOUT_MS
+            seen_ms = max(self._table.get(worker.number, WorkerField.HEARTBEAT_MS), self._grace_from_ms)
+            if worker.pid and now - seen_ms > patience_ms:
                 logger.error(
                     "Worker %s (pid %d) has not moved for %d s; killing it",
                     worker.name,
                     worker.pid,
-                    HEARTBEAT_TIMEOUT_MS // 1000,
+                    patience_ms // 1000,
                 )
                 self._table.set(worker.number, WorkerField.HEARTBEAT_MS, now)
                 with contextlib.suppress(ProcessLookupError):
@@ -194,6 +223,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._notifier.notify("STOPPING=1", "STATUS=Stopping")
+        # A worker that is just down cannot close its logs: what it wrote is looked at by the next start.
+        self.orderly = all(worker.pid for worker in self._workers if self._table.kind(worker.number) == WorkerKind.IO)
         for kind, patience_ms in _STOP_ORDER:
             workers = [worker for worker in self._workers if worker.pid and self._table.kind(worker.number) == kind]
             for worker in workers:
@@ -218,6 +249,14 @@ class Supervisor:
                 select.select([self._signals.fd], [], [], min(0.2, max(0.001, (deadline - now) / 1000)))
             self._signals.read()
             self._reap()
+            self._pat_watchdog(_now_ms())
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _now_ms() -> int:

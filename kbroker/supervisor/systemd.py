@@ -22,7 +22,8 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         microseconds = environment.get("WATCHDOG_USEC", "")
         own_pid = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self.watchdog_interval_ms = int(microseconds) // 2000 if microseconds.isdigit() and own_pid else None
+        watched = own_pid and microseconds.isdigit() and int(microseconds) > 0
+        self.watchdog_interval_ms = max(1, int(microseconds) // 2000) if watched else None
 
     def notify(self, *lines: str) -> None:
         """Send lines such as READY=1, STOPPING=1, STATUS=..., WATCHDOG=1; never fails."""

@@ -66,6 +66,8 @@ class WorkerProcess:
         except StartupError as error:
             sys.stderr.write(f"kbroker: {error}\n")
             status = EXIT_CANNOT_START
+        except SystemExit as reason:
+            sys.stderr.write(f"kbroker: {self.name}: {reason}\n")
         except BaseException:
             traceback.print_exc()
         finally:
