@@ -12,6 +12,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import select
 import shutil
 import time
@@ -73,6 +74,7 @@ def _has_ended(lifeline: int) -> bool:
 
 def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: int | None) -> int:
     set_process_prefix("supervisor")
+    _raise_descriptor_limit()
     directories, failed = _usable_directories(config.log_dirs.directories)
     remove_stale_names()
     broker_id = config.identity.broker_id
@@ -115,10 +117,25 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
     if failure is not None:
         logger.error("Stopped: %s", failure)
         return 1
+    if not supervisor.orderly:
+        # Without the marker the next start looks at what it finds.
+        logger.warning("Stopped; not every log was closed in order, so the next start checks them")
+        return 0
     for directory in directories:
-        end_run(directory)
+        try:
+            end_run(directory)
+        except OSError as error:
+            logger.error("log.dirs=%s: %s; the next start checks its logs", directory, error)
     logger.info("Stopped in order")
     return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system allows: each connection needs one, each partition written up to three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -233,7 +250,11 @@ def _announcer(
     def announce(workers: dict[str, int]) -> None:
         nonlocal announced
         content["workers"] = workers
-        replace_file(run_file, json.dumps(content, indent=1).encode(), durable=False)
+        try:
+            replace_file(run_file, json.dumps(content, indent=1).encode(), durable=False)
+        except OSError as error:
+            # Only tools miss it: a full disk must not end a broker whose worker was just born anew.
+            logger.warning("%s cannot be written: %s", run_file, error)
         if not announced:
             announced = True
             where = ", ".join(f"{entry['name']}://{entry['host']}:{entry['port']}" for entry in content["listeners"])
