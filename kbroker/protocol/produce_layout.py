@@ -27,7 +27,7 @@ _INDEX_SIZE = Struct(">ii")
 
 
 class ProducePartition(NamedTuple):
-    """One partition's records; size -1: null."""
+    """One partition's records; a negative size: null."""
 
     partition: int
     position: int
@@ -152,8 +152,9 @@ def _text(buffer: memoryview, position: int, size: int, end: int) -> tuple[str, 
 
 
 def _skip(size: int, position: int, end: int) -> int:
+    # As in Kafka any negative size means null, not only -1.
     after = position + max(0, size)
-    if size < -1 or after > end:
+    if after > end:
         raise MalformedMessage(f"records of {size} bytes do not fit")
     return after
 
