@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from struct import pack_into
 
 _INTERESTING = (-1, 0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, -(2**63))
-_VARINTS = (b"\x00", b"\x01", b"\x7f", b"\x80\x01", b"\xff\xff\xff\xff\x0f", b"\xff\xff\xff\xff\x7f", b"\x80" * 5, b"\xff" * 11)
+_VARINTS = (
+    b"\x00",
+    b"\x01",
+    b"\x7f",
+    b"\x80\x01",
+    b"\xff\xff\xff\xff\x0f",
+    b"\xff\xff\xff\xff\x7f",
+    b"\x80" * 5,
+    b"\xff" * 11,
+)
 
 
 def mutate(data: bytes, chance: random.Random, pool: Sequence[bytes], max_bytes: int = 4096) -> bytes:
