@@ -50,6 +50,11 @@ class LogReaders:
         self._readers[partition.row] = (topic.topic_id, reader)
         return reader
 
+    def let_go_of_changed(self) -> None:
+        """Close what readers hold of logs whose files have changed: nobody may come to read them for a long time."""
+        for row, (_, reader) in self._readers.items():
+            reader.follow(self._table.read(row))
+
     def forget_deleted(self, image: MetadataImage) -> None:
         """Close the readers of topics that are gone."""
         known = image.topics_by_id

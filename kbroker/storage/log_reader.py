@@ -185,8 +185,7 @@ class LogReader:
         Raises KafkaError(OFFSET_OUT_OF_RANGE) below the log's start and past its end, OSError.
         """
         if row.segments_version != self._version:
-            self.forget()
-            self._version = row.segments_version
+            self.follow(row)
         if not row.log_start_offset <= offset <= row.log_end_offset:
             raise out_of_range(row, offset)
         if offset >= upper_offset:
@@ -200,6 +199,12 @@ class LogReader:
             return self._read(row, offset, max_bytes, upper_offset, at_least_one)
         except (FileNotFoundError, CorruptIndex):
             raise out_of_range(row, offset) from None
+
+    def follow(self, row: PartitionRow) -> None:
+        """Let go of everything cached if the set of files has changed since; deleted files take up space till then."""
+        if row.segments_version != self._version:
+            self.forget()
+            self._version = row.segments_version
 
     def forget(self) -> None:
         """Let go of everything cached: segment list, open files, maps."""
@@ -263,8 +268,7 @@ class LogReader:
         if timestamp_ms > row.max_timestamp:
             return None
         if row.segments_version != self._version:
-            self.forget()
-            self._version = row.segments_version
+            self.follow(row)
         upper = row.log_end_offset if upper_offset is None else upper_offset
         for base_offset in self._segments_from(row, row.log_start_offset):
             if base_offset >= upper and base_offset != row.active_base_offset:
