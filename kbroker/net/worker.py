@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL_MS = 250
 _IDLE_CHECK_INTERVAL_MS = 10_000
+_CHANGED_FILES_INTERVAL_MS = 5_000
 _STOP_PATIENCE_MS = 5_000
 _GROUP_PATIENCE_MS = 500
 _OPEN_FILES = 512
@@ -128,6 +129,7 @@ class NetworkWorker:
         loop.every(HEARTBEAT_INTERVAL_MS, self._beat)
         if self._spec.config.sockets.connections_max_idle_ms >= 0:
             loop.every(_IDLE_CHECK_INTERVAL_MS, self._close_idle)
+        loop.every(_CHANGED_FILES_INTERVAL_MS, self._readers.let_go_of_changed)
         loop.at_turn_end(self._check_turn)
         loop.run()
         self._connections.close_all()
