@@ -45,6 +45,7 @@ _READ_TIMEOUT_S = 60.0
 _SETTLE_S = 5.0
 _MOST_FAULTS_PER_ROUND = 3
 _OTHER_SLACK = 4
+_DELETED_S = 30.0
 
 
 class Torture:
@@ -60,6 +61,8 @@ class Torture:
         self.faults: Counter[str] = Counter()
         # The most "other" descriptors of a kind of process, as the first rounds found them.
         self._usual: dict[str, int] = {}
+        # Since when a process has had a deleted file open.
+        self._deleted: dict[tuple[int, int], float] = {}
         self.victim = Victim(directory, self._chance, self.say)
         broker = self.victim.broker
         broker.create_topic(TOPIC, PARTITIONS, {"segment.bytes": str(4 * 1024 * 1024)})
@@ -185,10 +188,12 @@ class Torture:
     def _look_at_descriptors(self) -> list[str]:
         victim = self.victim
         broker = victim.broker
+        now = time.monotonic()
         findings = []
         inodes, established = connections(broker.port)
         tcp = 0
         counts = []
+        deleted: dict[tuple[int, int], str] = {}
         for name, pid in {"supervisor": broker.pid, **broker.worker_pids()}.items():
             found = descriptors(pid, inodes)
             tcp += found.tcp
@@ -197,11 +202,16 @@ class Torture:
             counts.append(f"{name} {found.other}+{len(found.files)}+{found.tcp}")
             if found.other > usual + _OTHER_SLACK:
                 findings.append(f"{name}: {found.other} descriptors besides files and connections; {usual} at first")
-            if found.deleted:
-                findings.append(f"{name}: deleted files still open: {found.deleted}")
+            deleted |= found.deleted
             often = {path: count for path, count in found.files.items() if count > 2}
             if often:
                 findings.append(f"{name}: files open more than twice: {often}")
+        self._deleted = {key: self._deleted.get(key, now) for key in deleted}
+        findings += [
+            f"process {key[0]} has a deleted file open for {now - since:.0f} s: {deleted[key]}"
+            for key, since in self._deleted.items()
+            if now - since > _DELETED_S
+        ]
         if tcp > established:
             findings.append(f"{tcp} connections are open in the broker, {established} have a client")
         self.say("descriptors (other + files + connections): " + ", ".join(counts))

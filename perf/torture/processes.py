@@ -101,28 +101,30 @@ class Descriptors:
     files  regular files by path
     tcp    connected sockets of IPv4
     other  all else: epoll, eventfds, unix sockets, shared memory, listeners
+    deleted  path of each deleted file still open, by (process id, inode)
     """
 
     files: dict[str, int]
     tcp: int
     other: int
-    deleted: list[str]
+    deleted: dict[tuple[int, int], str]
 
 
 def descriptors(pid: int, tcp_inodes: set[str]) -> Descriptors:
     """Return what a process has open; raises FileNotFoundError when it has ended."""
-    found = Descriptors({}, 0, 0, [])
+    found = Descriptors({}, 0, 0, {})
     for fd in os.listdir(f"/proc/{pid}/fd"):
         path = f"/proc/{pid}/fd/{fd}"
         try:
             target = os.readlink(path)
-            is_file = stat.S_ISREG(os.stat(path).st_mode)
+            status = os.stat(path)
         except FileNotFoundError:
             continue
+        is_file = stat.S_ISREG(status.st_mode)
         if target.startswith("socket:[") and target[8:-1] in tcp_inodes:
             found.tcp += 1
         elif is_file and target.endswith(" (deleted)") and not target.startswith(("/dev/shm/", "/memfd:")):
-            found.deleted.append(target)
+            found.deleted[pid, status.st_ino] = target
         elif is_file and not target.startswith(("/dev/shm/", "/memfd:")):
             found.files[target] = found.files.get(target, 0) + 1
         else:
