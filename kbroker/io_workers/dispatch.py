@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from kbroker.clock import Clock
 from kbroker.errors import KafkaError, LogDirFailed
@@ -43,23 +45,48 @@ class OwnedPartition:
     leader_epoch  written into the batches appended
     """
 
-    __slots__ = ("high_watermark", "leader_epoch", "log", "row", "waiting")
+    __slots__ = ("high_watermark", "leader_epoch", "log", "row", "touched")
 
     def __init__(self, row: int, log: Log | None, leader_epoch: int) -> None:
         self.row = row
         self.log = log
         self.leader_epoch = leader_epoch
         self.high_watermark = 0 if log is None else log.row().high_watermark
-        # Error code of this turn's write, while it is known only for the turn: None before the write.
-        self.waiting = False
+        self.touched = False
+        """Whether something was staged in this turn."""
+
+
+class _Staged(NamedTuple):
+    """One entry of a command: where it went and what to answer. An append stands if `last_offset` was written."""
+
+    partition: OwnedPartition | None
+    last_offset: int
+    result: AppendResult
+
+
+class _Answer(NamedTuple):
+    """A command and its entries, in the order asked for."""
+
+    sender: int
+    command_id: int
+    entries: list[_Staged]
+
+
+class _Internal(NamedTuple):
+    """An append of our own making."""
+
+    partition: OwnedPartition
+    last_offset: int
+    committed: Committed
 
 
 class AppendDispatcher:
     """
     Carries out APPEND commands for one IO worker.
 
-    arenas     the network workers' arenas, in their order
-    offline    called with a failed log directory
+    arenas   the network workers' arenas, in their order
+    offline  called with a failed log directory
+    flush    flush(log, done): make a log durable off the loop, then call done with an error code (0: durable)
     """
 
     def __init__(
@@ -69,50 +96,52 @@ class AppendDispatcher:
         completions: Completions,
         clock: Clock,
         offline: Callable[[LogDirFailed], None],
+        flush: Callable[[Log, Committed], None],
     ) -> None:
         self.partitions: dict[int, OwnedPartition] = {}
         """By row."""
+        self.appends = 0
         self._table = table
         self._arenas = arenas
         self._completions = completions
         self._clock = clock
         self._offline = offline
+        self._flush = flush
         self._touched: list[OwnedPartition] = []
-        self._answers: list[tuple[int, int, list[tuple[OwnedPartition | None, AppendResult]]]] = []
-        self._internal: list[tuple[OwnedPartition, Committed]] = []
-        self.appends = 0
+        self._answers: list[_Answer] = []
+        self._internal: list[_Internal] = []
 
     def append(self, sender: int, message: bytes, command: Command) -> None:
         """Stage what an APPEND command names."""
         arena = self._arenas[sender - 1]
         position = command.position + _ENTRIES_AT
         now_ms = self._clock.wall_ms()
-        staged: list[tuple[OwnedPartition | None, AppendResult]] = []
+        entries: list[_Staged] = []
         for _ in range(command.entries):
             row, start, size = APPEND_ENTRY.unpack_from(message, position)
             position += _ENTRY_BYTES
-            staged.append(self._stage(row, arena[start : start + size], now_ms))
+            entries.append(self._stage(row, arena[start : start + size], now_ms))
         self.appends += 1
-        self._answers.append((sender, command.command_id, staged))
+        self._answers.append(_Answer(sender, command.command_id, entries))
 
-    def _stage(self, row: int, records: memoryview, now_ms: int) -> tuple[OwnedPartition | None, AppendResult]:
+    def _stage(self, row: int, records: memoryview, now_ms: int) -> _Staged:
         partition = self.partitions.get(row)
         if partition is None:
-            return None, AppendResult(ErrorCode.NOT_LEADER_OR_FOLLOWER, -1, -1, -1)
+            return _refused(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         log = partition.log
         if log is None:
-            return None, AppendResult(ErrorCode.KAFKA_STORAGE_ERROR, -1, -1, -1)
+            return _refused(ErrorCode.KAFKA_STORAGE_ERROR)
         try:
-            staged = log.stage(records, partition.leader_epoch, now_ms)
+            base_offset, last_offset, append_time, log_start, _ = log.stage(records, partition.leader_epoch, now_ms)
         except KafkaError as error:
-            return None, AppendResult(error.code, -1, -1, -1)
+            return _refused(error.code)
         except LogDirFailed as failure:
             self._offline(failure)
-            return None, AppendResult(ErrorCode.KAFKA_STORAGE_ERROR, -1, -1, -1)
-        if not partition.waiting:
-            partition.waiting = True
+            return _refused(ErrorCode.KAFKA_STORAGE_ERROR)
+        if not partition.touched:
+            partition.touched = True
             self._touched.append(partition)
-        return partition, AppendResult(_NONE, staged.base_offset, staged.log_append_time_ms, staged.log_start_offset)
+        return _Staged(partition, last_offset, AppendResult(_NONE, base_offset, append_time, log_start))
 
     def append_internal(self, row: int, batch: bytes, committed: Committed) -> None:
         """Append a batch of our own making (a coordinator's records); `committed` is told when the turn is written."""
@@ -121,7 +150,7 @@ class AppendDispatcher:
             committed(ErrorCode.NOT_COORDINATOR)
             return
         try:
-            partition.log.stage(
+            staged = partition.log.stage(
                 memoryview(bytearray(batch)), partition.leader_epoch, self._clock.wall_ms(), from_client=False
             )
         except KafkaError as error:
@@ -131,10 +160,10 @@ class AppendDispatcher:
             self._offline(failure)
             committed(ErrorCode.KAFKA_STORAGE_ERROR)
             return
-        if not partition.waiting:
-            partition.waiting = True
+        if not partition.touched:
+            partition.touched = True
             self._touched.append(partition)
-        self._internal.append((partition, committed))
+        self._internal.append(_Internal(partition, staged.last_offset, committed))
 
     def end_turn(self) -> None:
         """Write, publish, answer. Internal appends may cause more of them: repeats until there are none."""
@@ -143,14 +172,41 @@ class AppendDispatcher:
             answers, self._answers = self._answers, []
             internal, self._internal = self._internal, []
             failed: dict[OwnedPartition, int] = {}
+            to_flush: list[tuple[OwnedPartition, Log]] = []
             for partition in touched:
-                partition.waiting = False
+                partition.touched = False
                 code = self._write(partition)
                 if code:
                     failed[partition] = code
-            self._answer(answers, failed)
-            for partition, committed in internal:
-                committed(failed.get(partition, _NONE))
+                else:
+                    log = partition.log
+                    if log is not None and log.unflushed_records >= log.config.flush_messages:
+                        to_flush.append((partition, log))
+            if to_flush:
+                self._answer_when_flushed(to_flush, answers, internal, failed)
+            else:
+                self._answer(answers, internal, failed)
+
+    def _answer_when_flushed(
+        self,
+        to_flush: list[tuple[OwnedPartition, Log]],
+        answers: list[_Answer],
+        internal: list[_Internal],
+        failed: dict[OwnedPartition, int],
+    ) -> None:
+        """Hold this turn's answers until the logs that flush.messages speaks of are on the disk."""
+        remaining = len(to_flush)
+
+        def flushed(partition: OwnedPartition, code: int) -> None:
+            nonlocal remaining
+            if code:
+                failed[partition] = code
+            remaining -= 1
+            if not remaining:
+                self._answer(answers, internal, failed, written_is_enough=False)
+
+        for partition, log in to_flush:
+            self._flush(log, partial(flushed, partition))
 
     def _write(self, partition: OwnedPartition) -> int:
         log = partition.log
@@ -160,6 +216,7 @@ class AppendDispatcher:
             log.write_staged()
         except KafkaError as error:
             logger.error("%s: %s", log.topic_partition, error)
+            self.publish(partition)
             return error.code
         except LogDirFailed as failure:
             self._offline(failure)
@@ -182,19 +239,36 @@ class AppendDispatcher:
 
     def _answer(
         self,
-        answers: list[tuple[int, int, list[tuple[OwnedPartition | None, AppendResult]]]],
+        answers: list[_Answer],
+        internal: list[_Internal],
         failed: dict[OwnedPartition, int],
+        *,
+        written_is_enough: bool = True,
     ) -> None:
         completions = self._completions
-        for sender, command_id, staged in answers:
+        for sender, command_id, entries in answers:
             if failed:
-                staged = [
-                    (partition, result)
-                    if partition is None or partition not in failed
-                    else (partition, AppendResult(failed[partition], -1, -1, -1))
-                    for partition, result in staged
+                results = [
+                    AppendResult(failed[entry.partition], -1, -1, -1)
+                    if entry.partition in failed and not (written_is_enough and _stands(entry))
+                    else entry.result
+                    for entry in entries
                 ]
-            if len(staged) == 1:
-                completions.appended_one(sender, command_id, staged[0][1])
+                completions.appended(sender, command_id, results)
+            elif len(entries) == 1:
+                completions.appended_one(sender, command_id, entries[0].result)
             else:
-                completions.appended(sender, command_id, [result for _, result in staged])
+                completions.appended(sender, command_id, [entry.result for entry in entries])
+        for entry in internal:
+            code = failed.get(entry.partition, _NONE)
+            entry.committed(_NONE if code and written_is_enough and _stands(entry) else code)
+
+
+def _refused(code: int) -> _Staged:
+    return _Staged(None, -1, AppendResult(code, -1, -1, -1))
+
+
+def _stands(entry: _Staged | _Internal) -> bool:
+    """Return whether an append is in the log although its turn's last write failed: a roll had written it before."""
+    partition = entry.partition
+    return partition is not None and partition.log is not None and entry.last_offset < partition.log.log_end_offset

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from kbroker.config.topic_config import TopicDefaults, topic_config
-from kbroker.errors import ConfigError, KafkaError
+from kbroker.errors import ConfigError, KafkaError, LogDirFailed
 from kbroker.io_workers.dispatch import AppendDispatcher, OwnedPartition
 from kbroker.metadata.image import NO_ROW, MetadataImage, PartitionState, TopicState
 from kbroker.metadata.placement import owner_of
@@ -161,11 +161,17 @@ class OwnedPartitions:
         self._set_epoch(owned, state)
         self._dispatcher.publish(owned)
 
-    @staticmethod
-    def _set_epoch(owned: OwnedPartition, state: PartitionState) -> None:
+    def _set_epoch(self, owned: OwnedPartition, state: PartitionState) -> None:
         owned.leader_epoch = state.leader_epoch
-        if owned.log is not None:
-            owned.log.leader_epoch = state.leader_epoch
+        log = owned.log
+        if log is None or log.leader_epoch == state.leader_epoch <= log.epochs.latest_epoch:
+            return
+        try:
+            log.begin_leader_epoch(state.leader_epoch)
+        except (KafkaError, LogDirFailed) as error:
+            # A disk that cannot take this line will not take the next append either, and is dealt with then.
+            logger.error("%s: leader epoch not recorded: %s", log.topic_partition, error)
+            log.leader_epoch = state.leader_epoch
 
     def _close(self, topic: TopicState, changes: PartitionChanges) -> None:
         for state in topic.partitions:
