@@ -38,7 +38,7 @@ BROKER_BAR_S = 2.0
 FEWEST_FOR_P95 = 20
 """With fewer samples than this, a percentile is the worst of a busy machine and judges nothing."""
 
-_FULL_READ_EVERY = 20
+_FULL_READ_EVERY = 25
 _MEMBER_REPLACED_EVERY = 7
 _PROGRESS_TIMEOUT_S = 20.0
 _READ_TIMEOUT_S = 60.0
@@ -238,7 +238,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200, help="how many rounds of faults and checks (200)")
     parser.add_argument("--seed", type=int, default=None, help="of the random order of faults; printed (random)")
     parser.add_argument("--round-seconds", type=float, default=4.0, help="how long a round lasts at least (4)")
-    parser.add_argument("--rate", type=int, default=1500, help="records per second of all producers together (1500)")
+    parser.add_argument("--rate", type=int, default=2000, help="records per second of all producers together (2000)")
     parser.add_argument("--time-limit", type=float, default=None, help="seconds (twice the expected time and a minute)")
     parser.add_argument("--log", type=Path, default=None, help="where to keep the log of a run without a finding")
     options = parser.parse_args()

@@ -287,8 +287,10 @@ class Victim:
         processes = []
         for name in names:
             pid = self.broker.pid if name == "supervisor" else self.workers.pid(name)
-            with contextlib.suppress(ProcessLookupError):
-                processes.append(Process(pid))
+            # One that is about to be started again has no process id.
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    processes.append(Process(pid))
         try:
             for process in processes:
                 process.signal(signal.SIGSTOP)
