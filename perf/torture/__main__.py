@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from ledger import Ledger
@@ -57,6 +58,7 @@ class Torture:
         self._options = options
         self._began = time.monotonic()
         self._chance = random.Random(options.seed)
+        self._faults = [fault for fault in FAULTS if not options.faults or fault.__name__ in options.faults]
         self.round = 0
         self.faults: Counter[str] = Counter()
         # The most "other" descriptors of a kind of process, as the first rounds found them.
@@ -88,7 +90,7 @@ class Torture:
         self.say(f"round {self.round}")
         try:
             for _ in range(chance.randint(1, _MOST_FAULTS_PER_ROUND)):
-                fault = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
+                fault = chance.choices(self._faults, [FAULTS[fault] for fault in self._faults])[0]
                 done.append(fault.__name__)
                 self.faults[fault.__name__] += 1
                 fault(self.victim)
@@ -139,12 +141,20 @@ class Torture:
         findings = []
         for producer in self.producers:
             findings += producer.failures
+        checks: list[tuple[str, Callable[[], list[str]]]] = [
+            ("records", lambda: self.ledger.check(servers, from_start=full, timeout_s=_READ_TIMEOUT_S)),
+            ("offsets", lambda: self.group.check(_PROGRESS_TIMEOUT_S)),
+            ("processes", self._check_processes),
+            ("descriptors", self._check_descriptors),
+        ]
         if not quiet:
-            findings += self._check_progress()
-        findings += self.ledger.check(servers, from_start=full, timeout_s=_READ_TIMEOUT_S)
-        findings += self.group.check(_PROGRESS_TIMEOUT_S)
-        findings += self._check_processes()
-        findings += self._check_descriptors()
+            checks.insert(0, ("progress", self._check_progress))
+        took = []
+        for name, check in checks:
+            began = time.monotonic()
+            findings += check()
+            took.append(f"{name} {time.monotonic() - began:.2f} s")
+        self.say(f"checked: {', '.join(took)}")
         if names := shared_memory_names(self.victim.supervisors):
             findings.append(f"left in /dev/shm: {names}")
         return findings
@@ -240,6 +250,9 @@ def main() -> int:
     parser.add_argument("--round-seconds", type=float, default=4.0, help="how long a round lasts at least (4)")
     parser.add_argument("--rate", type=int, default=2000, help="records per second of all producers together (2000)")
     parser.add_argument("--time-limit", type=float, default=None, help="seconds (twice the expected time and a minute)")
+    parser.add_argument(
+        "--faults", nargs="+", choices=[fault.__name__ for fault in FAULTS], help="only these (default: all)"
+    )
     parser.add_argument("--log", type=Path, default=None, help="where to keep the log of a run without a finding")
     options = parser.parse_args()
     if options.seed is None:

@@ -23,7 +23,7 @@ _RECONNECT: Mapping[str, object] = {
     "reconnect.backoff.max.ms": 200,
     "log_level": 0,
 }
-_BURST_S = 0.02
+_BURST_S = 0.005
 _MAX_WAITING = 3000
 
 
@@ -46,7 +46,7 @@ class Producer:
         self._producer = confluent_kafka.Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
-                "linger.ms": 2,
+                "linger.ms": 0.5,
                 "batch.num.messages": 100,
                 "message.timeout.ms": 300_000,
                 "retry.backoff.ms": 20,

@@ -177,6 +177,8 @@ class Victim:
 
     def stop_broker_long(self) -> None:
         """Every process is stopped for longer than a worker may be silent."""
+        # What died just before is forked anew; that is not the supervisor's judgement.
+        self.wait_whole()
         generations = {name: self.workers.generation(name) for name in self.workers.names}
         seconds = _HEARTBEAT_TIMEOUT_S + self._chance.uniform(0.5, 2)
         self._pause(["supervisor", *self.workers.names], seconds)
