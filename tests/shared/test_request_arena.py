@@ -34,11 +34,7 @@ def region() -> Iterator[SharedRegion]:
     region.close()
 
 
-@given(
-    steps=st.lists(
-        st.one_of(st.integers(1, PAGES * PAGE_BYTES), st.integers(-PAGES, -1)), max_size=60
-    )
-)
+@given(steps=st.lists(st.one_of(st.integers(1, PAGES * PAGE_BYTES), st.integers(-PAGES, -1)), max_size=60))
 def test_blocks_do_not_overlap_and_the_arena_becomes_whole_again(steps: list[int]) -> None:
     """A number > 0 allocates so many bytes, one < 0 frees a block."""
     arena = RequestArena(ONE_FOR_ALL)  # type: ignore[arg-type]

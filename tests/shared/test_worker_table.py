@@ -11,7 +11,14 @@ def table() -> WorkerTable:
 
 
 def test_workers_are_numbered_cluster_network_io(table: WorkerTable) -> None:
-    assert [table.name(number) for number in range(table.count)] == ["cluster", "net-0", "net-1", "io-0", "io-1", "io-2"]
+    assert [table.name(number) for number in range(table.count)] == [
+        "cluster",
+        "net-0",
+        "net-1",
+        "io-0",
+        "io-1",
+        "io-2",
+    ]
     assert [table.kind(number) for number in range(table.count)] == [
         WorkerKind.CLUSTER,
         WorkerKind.NETWORK,
