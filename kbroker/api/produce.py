@@ -30,6 +30,11 @@ VERSIONS = (0, 13)
 OLDEST_SERVED_VERSION = 3
 """Older versions carry message formats before v2; they are listed for librdkafka's sake (KAFKA-18659) and refused."""
 
+MAX_RECORDS_BYTES = 64 * 1024 * 1024
+"""What a batch may decompress to where its records are looked at: a few kilobytes can claim gigabytes."""
+
+_ADMIN_CLIENT_ID = "__admin_client"
+"""The client id that Kafka lets write to internal topics."""
 _NONE = int(ErrorCode.NONE)
 
 
@@ -199,6 +204,8 @@ class ProduceHandler:
         if target is None:
             target = self._targets[key] = self._find(name, partition.partition)
         limits = target.limits
+        if target.topic.internal and context.client_id != _ADMIN_CLIENT_ID:
+            raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"cannot append to internal topic {target.topic.name}")
         if acks == -1 and len(target.partition.isr) < limits.min_insync_replicas:
             raise KafkaError(
                 ErrorCode.NOT_ENOUGH_REPLICAS,
@@ -218,7 +225,13 @@ class ProduceHandler:
             raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
         if limits.compacted or limits.past_ms is not None:
             earliest = None if limits.past_ms is None else self._clock.wall_ms() - limits.past_ms
-            validate_records(records, header, keys_required=limits.compacted, earliest_timestamp=earliest)
+            validate_records(
+                records,
+                header,
+                keys_required=limits.compacted,
+                earliest_timestamp=earliest,
+                max_bytes=max(MAX_RECORDS_BYTES, 8 * limits.max_message_bytes),
+            )
         return target
 
     def _find(self, name: str | bytes, index: int) -> _Target:
