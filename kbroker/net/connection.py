@@ -26,6 +26,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from kbroker.api.request import ConnectionInfo, RequestContext
+from kbroker.api.unknown_error import unknown_server_error
 from kbroker.errors import MalformedMessage
 from kbroker.ipc.event_loop import READ, WRITE
 from kbroker.net import framing
@@ -257,14 +258,20 @@ class Connection:
         except MalformedMessage as error:
             what = "request header" if context is None else framing.api_name(context.api_key, context.api_version)
             self._refuse(f"malformed {what}: {error}")
-        except Exception:
-            # A bug of ours. The client gets its connection closed: it retries, and other connections are not touched.
-            logger.exception(
-                "Request of %s failed: %s",
-                self.info.client_host,
-                "header" if context is None else framing.api_name(context.api_key, context.api_version),
-            )
+        except Exception as error:
+            self._failed(context, error)
+
+    def _failed(self, context: RequestContext | None, error: Exception) -> None:
+        """Deal with a bug of ours: one log entry, an error to the client; other connections are not touched."""
+        what = "header" if context is None else framing.api_name(context.api_key, context.api_version)
+        logger.error("Request of %s failed: %s", self.info.client_host, what, exc_info=error)
+        answer = None
+        if context is not None and context.parts is None and context in self._in_flight:
+            answer = unknown_server_error(context.api_key, context.api_version)
+        if context is None or answer is None:
             self.close()
+        else:
+            context.respond_parts(answer)
 
     def _refuse(self, reason: str) -> None:
         logger.warning("Connection of %s closed: %s", self.info.client_host, reason)
