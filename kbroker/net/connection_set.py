@@ -134,10 +134,13 @@ class ConnectionSet:
     # --- turns ------------------------------------------------------------------------------------------------------
 
     def _end_turn(self) -> None:
-        if self._dirty:
-            self._send_dirty()
+        # Who had to wait comes first: else a client that pipelines takes the room each of its answers makes for itself.
         if self._starved:
             self._feed_starved()
+        if self._dirty:
+            self._send_dirty()
+            if self._starved:
+                self._feed_starved()
         self._channel.flush()
 
     def _send_dirty(self) -> None:

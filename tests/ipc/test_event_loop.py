@@ -22,7 +22,7 @@ def test_timers_run_in_order_of_deadline_then_of_creation(loop: EventLoop) -> No
 def test_a_cancelled_timer_does_not_run_even_when_due_in_the_same_turn(loop: EventLoop) -> None:
     ran: list[str] = []
     due = loop.now_ms + 1
-    loop.call_at(due, lambda: second.cancel())
+    loop.call_at(due, lambda: second.cancel())  # noqa: PLW0108 - `second` comes later
     second = loop.call_at(due, lambda: ran.append("cancelled"))
     loop.call_at(due, loop.stop)
     loop.run()

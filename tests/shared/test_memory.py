@@ -62,7 +62,7 @@ def test_a_name_left_by_a_process_with_our_own_pid_is_in_nobodys_way() -> None:
 
 
 def test_names_of_dead_processes_are_removed_and_those_of_the_living_stay() -> None:
-    dead = int(subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True).stdout)
+    dead = int(subprocess.check_output([sys.executable, "-c", "import os; print(os.getpid())"]))
     names = [f"kbroker-{dead}-test", f"kbroker-{os.getpid()}-test", "kbroker-nobody-test"]
     for name in names:
         os.close(posix_ipc.SharedMemory("/" + name, posix_ipc.O_CREX, size=4096).fd)

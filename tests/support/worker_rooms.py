@@ -1,4 +1,4 @@
-"""For tests of the workers' plumbing: loops that run until something has happened, and a stand-in for the supervisor."""
+"""For tests of the workers' plumbing: a loop run until something has happened, a stand-in for the supervisor."""
 
 from __future__ import annotations
 
