@@ -50,7 +50,12 @@ PRODUCE_VERSION = 9
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
-    config = {"num.network.threads": "2", "num.io.threads": "2", "socket.request.max.bytes": str(MAX_REQUEST_BYTES)}
+    config = {
+        "num.network.threads": "2",
+        "num.io.threads": "2",
+        "socket.request.max.bytes": str(MAX_REQUEST_BYTES),
+        "socket.listen.backlog.size": "1000",
+    }
     with Broker(config) as running:
         running.create_topic("others")
         running.create_topic("plain", config={"message.timestamp.after.max.ms": "3600000"})
