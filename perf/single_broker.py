@@ -1,11 +1,11 @@
 """
 The first figures of a single broker: start-up, idle memory, one outstanding request, small and large batches, fetch.
 
-    scripts/bench [--quick] [--kafka] [--write] [--check]
+    scripts/bench --kbroker-only [--quick] [--kafka] [--write] [--check]
 
     --quick  a tenth of the load: to see that it works
     --kafka  measure Apache Kafka 4.3 by the same client first (its jars as scripts/test fetches them)
-    --write  write perf/baseline.json
+    --write  write perf/single_broker.json
     --check  end with 1 when a figure is over its budget
 
 Client and broker share the machine. CPU is that of the broker's processes alone; latencies are as the client sees them.
@@ -37,7 +37,7 @@ from raw_client import RawClient, batch_of, batch_of_size
 from kbroker.testing import Broker
 
 PROJECT = Path(__file__).resolve().parents[1]
-BASELINE = PROJECT / "perf/baseline.json"
+BASELINE = PROJECT / "perf/single_broker.json"
 # Kafka 4.3.0, KRaft, flags of its start script, second pass, on the 2-core reference machine.
 KAFKA_P50_US = 328.0
 KAFKA_P99_US = 2600.0
