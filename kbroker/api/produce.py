@@ -73,13 +73,15 @@ class _Target:
 class _Pending:
     """A Produce request whose owners have not all answered."""
 
-    __slots__ = ("acks", "context", "results", "topics", "waiting")
+    __slots__ = ("acks", "context", "lost", "topics", "waiting")
 
     def __init__(self, context: RequestContext, acks: int) -> None:
         self.context = context
         self.acks = acks
         self.topics: list[tuple[str | bytes, list[ProduceResult]]] = []
         self.waiting = 0
+        # Whether an owner died before it answered.
+        self.lost = False
 
 
 class ProduceHandler:
@@ -152,10 +154,7 @@ class ProduceHandler:
     ) -> None:
         def done(appended: list[AppendResult] | None) -> None:
             if appended is None:
-                # Whether the batches were written is not known: the client asks again, and an idempotent one is not
-                # served twice.
-                for results, place in places:
-                    results[place] = ProduceResult(results[place].partition, ErrorCode.REQUEST_TIMED_OUT)
+                pending.lost = True
             else:
                 for (results, place), (code, base_offset, append_time, log_start) in zip(places, appended, strict=True):
                     results[place] = ProduceResult(results[place].partition, code, base_offset, append_time, log_start)
@@ -168,6 +167,14 @@ class ProduceHandler:
 
     def _answer(self, pending: _Pending) -> None:
         context = pending.context
+        if pending.lost:
+            # Whether the batches were written is not known. Hanging up is what a broker that died would do, and clients
+            # send everything anew, in order. With an error for this request alone librdkafka would send its next one
+            # first, which was made up already, even where max.in.flight=1 promises order.
+            context.close_connection(
+                "an IO worker died with a Produce request of it under way; the client sends it again"
+            )
+            return
         if pending.acks != 0:
             context.respond_parts([encode_produce_response(context.api_version, pending.topics)])
             return
