@@ -213,6 +213,8 @@ class FetchHandler:
             if partition.last_fetched_epoch >= 0:
                 epochs = read_leader_epochs(reader.directory) or []
                 epoch, end_offset = end_offset_for(epochs, partition.last_fetched_epoch, row.log_end_offset)
+                if epoch < 0 or end_offset < 0:
+                    raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
                 if epoch < partition.last_fetched_epoch or end_offset < offset:
                     diverging = EpochEndOffset(epoch=epoch, end_offset=end_offset)
             piece: FileSlice | None = None
