@@ -45,6 +45,8 @@ _API_KEY = Struct(">h")
 _LEFT = select.EPOLLRDHUP
 _HANG_UP = ~(READ | WRITE | _LEFT)
 MAX_PIPELINED = 1_000
+MAX_PIPELINED_BYTES = 8 * 1024 * 1024
+"""What one connection may have under way to the logs: others' requests wait behind it."""
 MAX_WAITING_OUTPUT_BYTES = 1024 * 1024
 LARGE_FRAME_BYTES = 64 * 1024
 MIN_RECEIVE_BYTES = 32 * 1024
@@ -64,6 +66,7 @@ class Connection:
         "_filled",
         "_frame_bytes",
         "_in_flight",
+        "_in_flight_bytes",
         "_left",
         "_owner",
         "_partial",
@@ -98,6 +101,7 @@ class Connection:
         # Input that has to wait for its turn: block, position, end.
         self._stopped_at: tuple[Block, int, int] | None = None
         self._in_flight: deque[RequestContext] = deque()
+        self._in_flight_bytes = 0
         self._pipelining = False
         # Whether the client has closed its side while we were not reading.
         self._left = False
@@ -227,7 +231,12 @@ class Connection:
             self._abandon()
         if not self._in_flight:
             return True
-        return self._pipelining and api_key == ApiKey.PRODUCE and len(self._in_flight) < MAX_PIPELINED
+        return (
+            self._pipelining
+            and api_key == ApiKey.PRODUCE
+            and len(self._in_flight) < MAX_PIPELINED
+            and self._in_flight_bytes < MAX_PIPELINED_BYTES
+        )
 
     def _handle(self, block: Block, position: int, end: int) -> None:
         owner = self._owner
@@ -253,6 +262,7 @@ class Connection:
                 self._refuse(framing.explain_unknown(api_key, header.api_version, handler))
                 return
             self._in_flight.append(context)
+            self._in_flight_bytes += end - context.position
             self._pipelining = api_key == ApiKey.PRODUCE
             handler.handle(context)
         except MalformedMessage as error:
@@ -317,6 +327,7 @@ class Connection:
             if parts is None:
                 break
             in_flight.popleft()
+            self._in_flight_bytes -= context.end - context.position
             if context.closes is not None:
                 self._refuse(context.closes)
                 return
@@ -401,3 +412,4 @@ class Connection:
             if context.parts is None and context.abandoned is not None:
                 context.abandoned()
         self._in_flight.clear()
+        self._in_flight_bytes = 0
