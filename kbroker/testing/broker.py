@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +77,7 @@ class Broker:
         self._lifeline: int | None = None
         self._admin: AdminClient | None = None
         self._listeners: list[dict[str, Any]] = []
+        self._forgotten: weakref.finalize[[Path, int], Broker] | None = None
 
     def __enter__(self) -> Self:
         """Start the broker; return it once it answers requests."""
@@ -157,6 +159,8 @@ class Broker:
         if self._directory is None:
             if self._given_data_dir is None:
                 self._directory = Path(tempfile.mkdtemp(prefix="kbroker-test-"))
+                # For the one who forgets close(), and for a session that ends while the broker is stopped.
+                self._forgotten = weakref.finalize(self, _remove_forgotten, self._directory, os.getpid())
             else:
                 self._directory = self._given_data_dir
                 self._directory.mkdir(parents=True, exist_ok=True)
@@ -381,8 +385,16 @@ class Broker:
     def _remove_directory(self) -> None:
         if self._directory is not None and self._given_data_dir is None:
             shutil.rmtree(self._directory, ignore_errors=True)
+            if self._forgotten is not None:
+                self._forgotten.detach()
             self._directory = None
             self._listeners = []
+
+
+def _remove_forgotten(directory: Path, owner: int) -> None:
+    """Remove the directory of a broker that was not closed, but not from a process forked by its owner."""
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _dialled(host: str, port: int) -> str:

@@ -89,6 +89,20 @@ def test_a_test_session_that_dies_leaves_nothing_behind(number: signal.Signals) 
     assert set(os.listdir("/dev/shm")) <= before
 
 
+def test_a_session_that_forgets_to_close_leaves_no_directory_behind() -> None:
+    program = (
+        "from kbroker.testing import Broker\n"
+        "stopped, running = Broker(), Broker()\n"
+        "for broker in (stopped, running):\n"
+        "    broker.start()\n"
+        "    print(broker.directory)\n"
+        "stopped.stop()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    for directory in done.stdout.split():
+        eventually(lambda: not Path(directory).exists(), f"{directory} to be removed")  # noqa: B023
+
+
 def test_it_is_ready_in_less_than_half_a_second() -> None:
     """The best of three: this machine may be busy."""
     times = []
