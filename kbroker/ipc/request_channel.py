@@ -93,7 +93,8 @@ class RequestChannel:
         doorbell.listen(loop, shared.doorbells[worker], self._rung)
         loop.at_turn_end(self.flush)
         loop.every(CHECK_INTERVAL_MS, self.check_peers)
-        self.check_peers()
+        # Not here and now: it may bring completions, and who is told of them is still being put together.
+        loop.call_later(0, self.check_peers)
 
     @property
     def appends_in_flight(self) -> int:
