@@ -5,8 +5,9 @@ Torture a broker: real load, processes killed, stopped and resumed in random ord
 
 Checked after each round: every acknowledged record is in the log where it was said to be, in order, once for the
 idempotent producer; nothing read before has changed; committed offsets of the group have not gone back; producers and
-group go on; nothing is left in /dev/shm; no process is there but the broker's own; no descriptor leaks. At the end: a
-killed worker served again within 1 s, a killed broker within 2 s, recovery included (both p95).
+group go on; nothing is left in /dev/shm; no process is there but the broker's own, and none ended but by our hand; no
+descriptor leaks. At the end: a killed worker served again within 1 s, a killed broker within 2 s, recovery included
+(both p95).
 
 Exit code: 0 without a finding, 1 with one (log and data are kept then), 2 when the time limit ended the run early.
 """
@@ -43,6 +44,7 @@ _FULL_READ_EVERY = 25
 _MEMBER_REPLACED_EVERY = 7
 _PROGRESS_TIMEOUT_S = 20.0
 _READ_TIMEOUT_S = 60.0
+_SLOW_S = 2.0
 _SETTLE_S = 5.0
 _MOST_FAULTS_PER_ROUND = 3
 _OTHER_SLACK = 4
@@ -63,6 +65,7 @@ class Torture:
         self.faults: Counter[str] = Counter()
         # The most "other" descriptors of a kind of process, as the first rounds found them.
         self._usual: dict[str, int] = {}
+        self._log_read = 0
         # Since when a process has had a deleted file open.
         self._deleted: dict[tuple[int, int], float] = {}
         self.victim = Victim(directory, self._chance, self.say)
@@ -155,6 +158,7 @@ class Torture:
             findings += check()
             took.append(f"{name} {time.monotonic() - began:.2f} s")
         self.say(f"checked: {', '.join(took)}")
+        findings += self._check_log()
         if names := shared_memory_names(self.victim.supervisors):
             findings.append(f"left in /dev/shm: {names}")
         return findings
@@ -165,6 +169,7 @@ class Torture:
             (producer, part, producer.acknowledged[part]) for producer in self.producers for part in range(PARTITIONS)
         ]
         consumed = self.group.consumed
+        slow_at = time.monotonic() + _SLOW_S
         deadline = time.monotonic() + _PROGRESS_TIMEOUT_S
         while True:
             stuck = [f"{one.name}/{part}" for one, part, count in before if one.acknowledged[part] <= count]
@@ -172,9 +177,24 @@ class Torture:
                 stuck.append(f"group {GROUP}")
             if not stuck:
                 return []
+            if time.monotonic() > slow_at:
+                slow_at = deadline + 1
+                self.say(f"no progress {_SLOW_S} s after the faults: {', '.join(stuck)}")
             if time.monotonic() > deadline:
                 return [f"no progress in {_PROGRESS_TIMEOUT_S} s after the faults: {', '.join(stuck)}"]
             time.sleep(0.02)
+
+    def _check_log(self) -> list[str]:
+        """Return what the broker's log tells of deaths that were none of ours."""
+        text = self.victim.broker.log_text()
+        new = text[self._log_read :]
+        self._log_read = len(text)
+        lines = new.splitlines()
+        findings = [line for line in lines if " ended with code " in line]
+        findings += [
+            f"traceback in the broker's log: {lines[i : i + 30]}" for i, line in enumerate(lines) if "Traceback" in line
+        ][:1]
+        return findings
 
     def _check_processes(self) -> list[str]:
         victim = self.victim
