@@ -47,7 +47,8 @@ _HANG_UP = ~(READ | WRITE | _LEFT)
 MAX_PIPELINED = 1_000
 MAX_PIPELINED_BYTES = 8 * 1024 * 1024
 """What one connection may have under way to the logs: others' requests wait behind it."""
-MAX_WAITING_OUTPUT_BYTES = 1024 * 1024
+MAX_WAITING_OUTPUT_BYTES = 32 * 1024
+"""Answers a turn may leave to be sent before the next request is looked at: what a client that never reads costs."""
 LARGE_FRAME_BYTES = 64 * 1024
 MIN_RECEIVE_BYTES = 32 * 1024
 

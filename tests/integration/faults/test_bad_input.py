@@ -331,12 +331,12 @@ def test_clients_that_ask_and_never_read_cost_bounded_memory(broker: Broker) -> 
             serve_a_normal_client(broker)
             assert time.monotonic() - started < 10
         grown = proportional_set_size_bytes(broker) - before
-        assert grown < 100 * MIB, f"{grown / MIB:.0f} MiB"
+        assert grown < 24 * MIB, f"{grown / MIB:.0f} MiB"
     finally:
         for connection in greedy:
             connection.socket.close()
     eventually(
-        lambda: proportional_set_size_bytes(broker) - before < 40 * MIB,
+        lambda: proportional_set_size_bytes(broker) - before < 24 * MIB,
         lambda: f"{(proportional_set_size_bytes(broker) - before) / MIB:.0f} MiB are kept",
         20,
     )
