@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import KafkaException
+from confluent_kafka.cimpl import NewTopic
 from process_memory import proportional_set_size_bytes
 from random_messages import random_message, versions_of
 from raw_connection import RawConnection
@@ -114,7 +115,7 @@ class _Session:
         broker = self._broker
         for name in TOPICS:
             with contextlib.suppress(KafkaException):
-                broker.create_topic(name, 2)
+                broker.admin().create_topics([NewTopic(name, 2, 1)])[name].result(ANSWER_S)
         self.seeds = live_seeds(broker, chance)
         self.sent.clear()
         for first in range(0, inputs, CONNECTION_INPUTS):
