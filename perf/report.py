@@ -268,7 +268,9 @@ def _draw_pairs(entries: Sequence[tuple[str, Any]], title: str, path: Path) -> P
             median, values = one[broker]["median"], one[broker]["values"]
             errors = [[median - min(values)], [max(values) - median]]
             axes.bar(position, median, color=_COLOURS[broker], yerr=errors, capsize=4, width=0.65)
-            axes.annotate(number(median), (position, median), ha="center", va="bottom", fontsize=8)
+            axes.annotate(
+                number(median), (position, 0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8
+            )
         axes.set_xticks([0, 1], [_NAMES["kbroker"], _NAMES["kafka"]], fontsize=8)
         axes.tick_params(axis="y", labelsize=7)
         axes.margins(y=0.2)
