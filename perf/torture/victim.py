@@ -46,14 +46,16 @@ class Victim:
     """
     A broker and what is done to it.
 
-    worker_times  seconds from the kill of a worker, nothing else being wrong, to its next answer
-    broker_times  seconds from the start of a killed broker to the answers of all its workers, recovery included
+    worker_times  from the kill of a worker, nothing else being wrong, to its next answer
+    broker_times  from the start of a killed broker to the answers of all its workers, recovery included
+
+    Both as (seconds, load average of the machine then).
     """
 
     def __init__(self, directory: Path, chance: random.Random, say: Say) -> None:
         self.broker = Broker(CONFIG, data_dir=directory)
-        self.worker_times: list[tuple[str, float]] = []
-        self.broker_times: list[float] = []
+        self.worker_times: list[tuple[float, float]] = []
+        self.broker_times: list[tuple[float, float]] = []
         self.supervisors: list[int] = []
         self._chance = chance
         self._say = say
@@ -272,15 +274,18 @@ class Victim:
         for name in self.workers.names:
             if not self._probe.wait(name, RECOVERY_TIMEOUT_S):
                 raise Unserved(f"{name} does not serve {RECOVERY_TIMEOUT_S} s after the start of the broker")
-        self.broker_times.append(time.monotonic() - began)
-        self._say(f"  the broker serves again after {self.broker_times[-1]:.3f} s")
+        self._served("the broker", began, self.broker_times)
 
     def _serves_again(self, name: str, generation: int, began: float) -> None:
         left = began + RECOVERY_TIMEOUT_S - time.monotonic()
         if not self.workers.wait_ready(name, generation, left) or not self._probe.wait(name, left):
             raise Unserved(f"{name} does not serve {RECOVERY_TIMEOUT_S} s after it was killed")
-        self.worker_times.append((name, time.monotonic() - began))
-        self._say(f"  {name} serves again after {self.worker_times[-1][1]:.3f} s")
+        self._served(name, began, self.worker_times)
+
+    def _served(self, name: str, began: float, times: list[tuple[float, float]]) -> None:
+        took, load = time.monotonic() - began, os.getloadavg()[0]
+        times.append((took, load))
+        self._say(f"  {name} serves again after {took:.3f} s (load average {load:.1f})")
 
     def _pause(self, names: list[str], seconds: float, meanwhile: Callable[[], None] | None = None) -> None:
         """Stop processes, do something after half the time, let them go on."""
