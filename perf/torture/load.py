@@ -71,6 +71,12 @@ class Producer:
         return []
 
     def _run(self) -> None:
+        try:
+            self._produce()
+        except confluent_kafka.KafkaException as error:
+            self.failures.append(f"{self.name} cannot go on: {error}")
+
+    def _produce(self) -> None:
         ledger = self._ledger
         producer = self._producer
         sequences = [0] * ledger.partitions
