@@ -1,0 +1,132 @@
+"""A broker started by systemd says when it serves, what it does, that it lives, and that it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+DEADLINE_S = 20
+
+
+class Systemd:
+    """The other end of NOTIFY_SOCKET, and the broker."""
+
+    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        self._sock = sock
+        self.process = process
+        self.seen: list[str] = []
+
+    def wait_for(self, line: str, times: int = 1) -> None:
+        """Read notifications until one with `line` has come so often from now on."""
+        while times:
+            lines = self._sock.recv(4096).decode().split("\n")
+            self.seen += lines
+            times -= line in lines
+
+    def drain(self) -> list[str]:
+        """Return what has come and nobody waited for."""
+        lines: list[str] = []
+        self._sock.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                lines += self._sock.recv(4096).decode().split("\n")
+        self._sock.settimeout(DEADLINE_S)
+        return lines
+
+
+@contextmanager
+def started(data_dir: Path, address: str, **environment: str) -> Iterator[Systemd]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("\0" + address[1:] if address.startswith("@") else address)
+        sock.settimeout(DEADLINE_S)
+        with (data_dir / "broker.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "kbroker", "start"),
+                    *("--override", f"log.dirs={data_dir}/data"),
+                    *("--override", "listeners=PLAINTEXT://127.0.0.1:0"),
+                ],
+                env={**os.environ, "NOTIFY_SOCKET": address, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield Systemd(sock, process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["a path", "abstract"])
+def test_ready_status_and_stopping(tmp_path: Path, abstract: bool) -> None:
+    address = f"@kbroker-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with started(tmp_path, address) as systemd:
+        systemd.wait_for("READY=1")
+        assert f"MAINPID={systemd.process.pid}" in systemd.seen
+        assert any(line.startswith("STATUS=Serving") for line in systemd.seen)
+        assert "WATCHDOG=1" not in systemd.drain(), "nobody asked for it"
+        systemd.process.send_signal(signal.SIGTERM)
+        systemd.wait_for("STOPPING=1")
+        assert systemd.process.wait(DEADLINE_S) == 0
+
+
+def test_the_watchdog_hears_in_time(tmp_path: Path) -> None:
+    """More often than asked for, also when that is more often than the supervisor has anything else to do."""
+    with started(tmp_path, str(tmp_path / "notify"), WATCHDOG_USEC="200000") as systemd:
+        systemd.wait_for("READY=1")
+        begin = time.monotonic()
+        systemd.wait_for("WATCHDOG=1", times=5)
+        assert time.monotonic() - begin < 5 * 0.2
+        systemd.process.send_signal(signal.SIGTERM)
+        assert systemd.process.wait(DEADLINE_S) == 0
+
+
+def test_a_watchdog_meant_for_another_process_is_not_fed(tmp_path: Path) -> None:
+    with started(tmp_path, str(tmp_path / "notify"), WATCHDOG_USEC="2000", WATCHDOG_PID="1") as systemd:
+        systemd.wait_for("READY=1")
+        assert "WATCHDOG=1" not in systemd.seen
+        systemd.process.send_signal(signal.SIGINT)
+        assert systemd.process.wait(DEADLINE_S) == 0
+        assert "WATCHDOG=1" not in systemd.drain()
+
+
+def test_a_worker_that_died_is_told_in_the_status(tmp_path: Path) -> None:
+    with started(tmp_path, str(tmp_path / "notify")) as systemd:
+        systemd.wait_for("READY=1")
+        pid = systemd.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        systemd.wait_for("STATUS=Worker cluster was killed by SIGKILL; started again")
+        systemd.process.send_signal(signal.SIGTERM)
+        systemd.process.send_signal(signal.SIGTERM)
+        assert systemd.process.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.parametrize("wait_ms", [0, 60, 120, 180, 240])
+def test_a_stop_in_the_middle_of_the_start(tmp_path: Path, wait_ms: int) -> None:
+    """However far it has come, it ends at once, leaves no process, and the next start finds what it needs."""
+    with started(tmp_path, str(tmp_path / "notify")) as systemd:
+        deadline = time.monotonic() + DEADLINE_S
+        while not (tmp_path / "data" / ".lock").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(wait_ms / 1000)
+        systemd.process.send_signal(signal.SIGTERM)
+        assert systemd.process.wait(5) in {0, -signal.SIGTERM}
+    (tmp_path / "notify").unlink()
+    with started(tmp_path, str(tmp_path / "notify")) as systemd:
+        systemd.wait_for("READY=1")
+        systemd.process.send_signal(signal.SIGTERM)
+        assert systemd.process.wait(DEADLINE_S) == 0
