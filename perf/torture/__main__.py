@@ -64,6 +64,7 @@ class Torture:
         self._began = time.monotonic()
         self._chance = random.Random(options.seed)
         self._faults = [fault for fault in FAULTS if not options.faults or fault.__name__ in options.faults]
+        self._first = self._chance.sample(self._faults, len(self._faults))
         self.round = 0
         self.faults: Counter[str] = Counter()
         # The most "other" descriptors of a kind of process, as the first rounds found them.
@@ -96,12 +97,12 @@ class Torture:
         self.say(f"round {self.round}")
         try:
             for _ in range(chance.randint(1, _MOST_FAULTS_PER_ROUND)):
-                fault = chance.choices(self._faults, [FAULTS[fault] for fault in self._faults])[0]
+                # Each kind once before chance alone decides.
+                weights = [FAULTS[fault] for fault in self._faults]
+                fault = self._first.pop() if self._first else chance.choices(self._faults, weights)[0]
                 done.append(fault.__name__)
                 self.faults[fault.__name__] += 1
                 fault(self.victim)
-                if time.monotonic() - began > self._options.round_seconds:
-                    break
                 time.sleep(chance.choice([0.0, chance.uniform(0, 0.3)]))
             if self.round % _MEMBER_REPLACED_EVERY == 0:
                 self.group.replace_member(chance.randrange(MEMBERS))
