@@ -270,3 +270,13 @@ def test_time_searches_agree_with_looking_at_every_record(open_log, append, batc
     assert (found.offset if found else None) == expected
     assert reader.max_timestamp(row).offset == timestamps.index(max(timestamps))
     log.close_files()
+
+
+def test_files_that_were_replaced_are_let_go_of_without_a_read(log, reader):
+    """What retention deleted takes up space as long as a reader holds it, and nobody may come to read for hours."""
+    consume(reader, log, 0)
+    reader.follow(log.row())
+    held = len(reader._files)
+    assert held > 0
+    reader.follow(log.row()._replace(segments_version=log.row().segments_version + 1))
+    assert len(reader._files) == 0
