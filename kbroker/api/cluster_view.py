@@ -33,4 +33,4 @@ class ClusterView:
 
     def owner(self, topic: TopicState, partition: PartitionState) -> int:
         """Return the index of the IO worker that owns a partition on this broker."""
-        return owner_of(topic.topic_id, partition.partition, self.io_workers)
+        return owner_of(topic.name, partition.partition, self.io_workers)

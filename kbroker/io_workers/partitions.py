@@ -102,7 +102,7 @@ class OwnedPartitions:
                 return crc32(str(topic_partition).encode()) % self._io_workers == self._io_index
             return (
                 topic_partition.partition < len(topic.partitions)
-                and owner_of(topic.topic_id, topic_partition.partition, self._io_workers) == self._io_index
+                and owner_of(topic.name, topic_partition.partition, self._io_workers) == self._io_index
             )
 
         self._manager.open_all(owns, was_clean, progress)
@@ -133,7 +133,7 @@ class OwnedPartitions:
     def _open(self, topic: TopicState, changes: PartitionChanges, *, is_new: bool) -> None:
         config: LogConfig | None = None
         for state in topic.partitions:
-            if state.row == NO_ROW or owner_of(topic.topic_id, state.partition, self._io_workers) != self._io_index:
+            if state.row == NO_ROW or owner_of(topic.name, state.partition, self._io_workers) != self._io_index:
                 continue
             topic_partition = TopicPartition(topic.name, state.partition)
             owned = self._dispatcher.partitions.get(state.row)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from base64 import urlsafe_b64decode
-from pathlib import Path
 
 from kbroker.metadata.placement import owner_of
 from kbroker.protocol.headers import encode_request_header
@@ -15,7 +13,6 @@ from kbroker.protocol.messages.create_topics import CreatableTopic, CreateTopics
 from kbroker.protocol.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
 from kbroker.protocol.record_batch import BatchBuilder
 from kbroker.protocol.schema import Message
-from kbroker.types import Uuid
 
 PROBE_TOPIC = "probe"
 _ATTEMPT_S = 2.0
@@ -29,12 +26,10 @@ class Probe:
     io_workers  the broker's number of IO workers; the topic PROBE_TOPIC has as many partitions
     """
 
-    def __init__(self, port: int, data_dir: Path, io_workers: int) -> None:
+    def __init__(self, port: int, io_workers: int) -> None:
         self._port = port
         self._socket: socket.socket | None = None
-        text = (data_dir / f"{PROBE_TOPIC}-0" / "partition.metadata").read_text()
-        topic_id = Uuid(urlsafe_b64decode(text.rpartition("topic_id:")[2].strip() + "=="))
-        self._partitions = {owner_of(topic_id, part, io_workers): part for part in range(io_workers)}
+        self._partitions = {owner_of(PROBE_TOPIC, part, io_workers): part for part in range(io_workers)}
 
     def wait(self, worker: str, timeout_s: float) -> bool:
         """Return whether a request that `worker` (io-0, cluster, net) has to answer succeeds within `timeout_s`."""

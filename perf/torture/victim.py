@@ -254,7 +254,7 @@ class Victim:
     def _attach(self) -> None:
         self.supervisors.append(self.broker.pid)
         self.workers = Workers(self.broker)
-        self._probe = Probe(self.broker.port, self.broker.data_dir, IO_WORKERS)
+        self._probe = Probe(self.broker.port, IO_WORKERS)
 
     def _end_broker(self, pids: list[int]) -> None:
         self.workers.close()
