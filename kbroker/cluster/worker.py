@@ -35,11 +35,14 @@ from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import BrokerState, Endpoint
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerState
+from kbroker.storage.checkpoints import read_partition_metadata
+from kbroker.storage.paths import partition_directories
 from kbroker.types import Uuid
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL_MS = 250
+_FINISH_RETRY_MS = 500
 STORE_FILE = "kbroker-metadata.sqlite"
 
 
@@ -86,9 +89,10 @@ class ClusterWorker:
         )
         register(self._store, registration, broker_state(config, registration, spec.listeners), clock=clock)
         self._controller.start()
+        self._directories = [d for d in config.log_dirs.directories if d not in spec.failed_directories]
         first_life = self._table.get(0, WorkerField.GENERATION) == 1
         if first_life:
-            self._take_over_disk([d for d in config.log_dirs.directories if d not in spec.failed_directories])
+            self._take_over_disk(self._directories)
         self._requests = ClusterRequests(
             self._controller,
             _ProducerIds(ProducerIdBlocks(self._store, broker_id=registration.broker_id)),
@@ -107,8 +111,13 @@ class ClusterWorker:
             before_fence=lambda: None,
         )
         self._publisher = Publisher(self._loop, self._server, self._table, lambda: self._controller.image)
-        # Deletions of an earlier life: whoever greets this one gets an image without them.
-        self._deletions = list(self._controller.pending_deletions())
+        # Topics that are deleted but for their note: the image version without them, and the generations of the IO
+        # workers that were told, () when one of them was not there to be told. To begin with those of an earlier life:
+        # whoever greets this one gets an image without them.
+        self._unfinished: dict[Uuid, tuple[int, tuple[int, ...]]] = dict.fromkeys(
+            self._controller.pending_deletions(), (self._controller.image.version, ())
+        )
+        self._finish_planned = False
 
     def run(self) -> None:
         """Serve until the supervisor says stop."""
@@ -117,8 +126,8 @@ class ClusterWorker:
         self._beat()
         loop.at_turn_end(self._check_stop)
         self._table.set(0, WorkerField.STATE, WorkerState.READY)
-        if self._deletions:
-            loop.call_later(PATIENCE_MS, lambda: self._finish(self._deletions))
+        if self._unfinished:
+            loop.call_later(PATIENCE_MS, self._finish_deletions)
         loop.run()
         self._server.close()
         self._store.close()
@@ -171,18 +180,60 @@ class ClusterWorker:
             return
         deleted = [topic_id for topic_id in before if topic_id not in self._controller.image.topics_by_id]
 
+        told = self._serving_io_generations()
+
         def known_to_all() -> None:
             self._server.send(sender, CommandKind.REPLY, command_id, body)
-            self._finish(deleted)
+            if deleted:
+                self._unfinished.update(dict.fromkeys(deleted, (delta.version, told)))
+                self._finish_deletions()
 
         self._publisher.publish(delta, known_to_all)
 
-    def _finish(self, deleted: Sequence[Uuid]) -> None:
-        if deleted:
-            try:
-                self._controller.finish_deletions(deleted)
-            except StoreUnavailable as error:
-                logger.warning("The notes of deleted topics stay until the next start: %s", error)
+    def _serving_io_generations(self) -> tuple[int, ...]:
+        """Return the generations of the IO workers; () when one of them is not ready."""
+        table = self._table
+        workers = [table.io_worker(index) for index in range(table.io)]
+        if any(table.get(worker, WorkerField.STATE) != WorkerState.READY for worker in workers):
+            return ()
+        return tuple(table.get(worker, WorkerField.GENERATION) for worker in workers)
+
+    def _finish_deletions(self) -> None:
+        """
+        Drop the notes of deleted topics that no IO worker holds any more; come back later for the others.
+
+        An IO worker that died before it was told of a deletion does not open the logs when it is born anew, but leaves
+        their directories: without the note, the next start of the broker would take them for a topic to adopt.
+        """
+        table = self._table
+        serving = self._serving_io_generations()
+        applied = min(table.get(table.io_worker(index), WorkerField.METADATA_VERSION) for index in range(table.io))
+        done = [topic_id for topic_id, (version, _) in self._unfinished.items() if serving and applied >= version]
+        try:
+            self._remove_left_behind([topic_id for topic_id in done if self._unfinished[topic_id][1] != serving])
+            self._controller.finish_deletions(done)
+        except (StoreUnavailable, OSError) as error:
+            logger.warning("The notes of deleted topics stay until the next start: %s", error)
+        for topic_id in done:
+            del self._unfinished[topic_id]
+        if self._unfinished and not self._finish_planned:
+            self._finish_planned = True
+            self._loop.call_later(_FINISH_RETRY_MS, self._finish_again)
+
+    def _finish_again(self) -> None:
+        self._finish_planned = False
+        self._finish_deletions()
+
+    def _remove_left_behind(self, topic_ids: Sequence[Uuid]) -> None:
+        """Remove directories of deleted topics that a dead IO worker left. Raises OSError, StoreUnavailable."""
+        if not topic_ids:
+            return
+        names = {name for topic_id, name in self._controller.pending_deletions().items() if topic_id in topic_ids}
+        for log_dir in self._directories:
+            for key, directory in partition_directories(log_dir).items():
+                if key.topic in names and read_partition_metadata(directory) in topic_ids:
+                    logger.info("%s: its topic was deleted; removed", directory)
+                    shutil.rmtree(directory)
 
 
 class _ProducerIds:
