@@ -5,9 +5,9 @@ Torture a broker: real load, processes killed, stopped and resumed in random ord
 
 Checked after each round: every acknowledged record is in the log where it was said to be, in order, once for the
 idempotent producer; nothing read before has changed; committed offsets of the group have not gone back; producers and
-group go on; nothing is left in /dev/shm; no process is there but the broker's own, and none ended but by our hand; no
-descriptor leaks. At the end: a killed worker served again within 1 s, a killed broker within 2 s, recovery included
-(both p95).
+group go on; topics are there or gone as acknowledged; nothing is left in /dev/shm; no process is there but the broker's
+own, and none ended but by our hand; no descriptor leaks. At the end: a killed worker served again within 1 s, a killed
+broker within 2 s, recovery included (both p95).
 
 Exit code: 0 without a finding, 1 with one (log and data are kept then), 2 when the time limit ended the run early.
 """
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ledger import Ledger
-from load import EXACTLY_ONCE, GROUP, PRODUCERS, Group, Producer
+from load import EXACTLY_ONCE, GROUP, PRODUCERS, Group, Producer, TopicChurn
 from processes import connections, descriptors, session_members, shared_memory_names
 from victim import FAULTS, Unserved, Victim
 
@@ -81,6 +81,7 @@ class Torture:
         servers = broker.bootstrap_servers
         self.producers = [Producer(name, servers, self.ledger, index, rate) for index, name in enumerate(names)]
         self.group = Group(servers, TOPIC, PARTITIONS, MEMBERS)
+        self.churn = TopicChurn(servers)
         for producer in self.producers:
             producer.start()
 
@@ -128,6 +129,7 @@ class Torture:
         if self.group.committed != ends:
             findings.append(f"group {GROUP} committed {self.group.committed} of {ends} in {_READ_TIMEOUT_S} s")
         findings += self.group.check(_READ_TIMEOUT_S)
+        self.churn.stop()
         self.group.stop()
         for what, times, bar in self.times():
             judged = judgeable(times)
@@ -152,6 +154,7 @@ class Torture:
         checks: list[tuple[str, Callable[[], list[str]]]] = [
             ("records", lambda: self.ledger.check(servers, from_start=full, timeout_s=_READ_TIMEOUT_S)),
             ("offsets", lambda: self.group.check(_PROGRESS_TIMEOUT_S)),
+            ("topics", lambda: self.churn.check(_PROGRESS_TIMEOUT_S / 2)),
             ("processes", self._check_processes),
             ("descriptors", self._check_descriptors),
         ]
@@ -328,7 +331,10 @@ def main() -> int:
             text = describe(what, times, bar)
             print(text)
             torture.say(text)
-    text = f"{torture.ledger.records()} records in the log; faults: {dict(torture.faults.most_common())}"
+    text = (
+        f"{torture.ledger.records()} records in the log; {torture.churn.acknowledged} topics made or deleted; "
+        f"faults: {dict(torture.faults.most_common())}"
+    )
     print(text)
     torture.say(text)
     for finding in findings:

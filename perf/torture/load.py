@@ -1,12 +1,16 @@
-"""The load: producers of each kind of acknowledgement, and a group of consumers that commits."""
+"""The load: producers of each kind of acknowledgement, a group of consumers that commits, topics that come and go."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future
 
 import confluent_kafka
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from ledger import Ledger, pack_value
 
 PRODUCERS: Mapping[str, Mapping[str, object]] = {
@@ -23,6 +27,11 @@ _RECONNECT: Mapping[str, object] = {
     "reconnect.backoff.max.ms": 200,
     "log_level": 0,
 }
+_CHURN_PARTITIONS = 3
+_CHURN_PAUSE_S = 0.2
+_CHURN_TIMEOUT_S = 5.0
+_MOST_TOPICS = 4
+_REMEMBERED_TOPICS = 100
 _BURST_S = 0.005
 _MAX_WAITING = 3000
 
@@ -166,6 +175,77 @@ class Group:
         finally:
             client.close()
         return findings
+
+
+class TopicChurn:
+    """
+    Creates and deletes topics, one after the other: work for the cluster worker, and new logs for the others.
+
+    An operation that was not acknowledged may have happened or not; nothing is expected of its topic any more.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.acknowledged = 0
+        self._existing: list[str] = []
+        self._deleted: deque[str] = deque(maxlen=_REMEMBERED_TOPICS)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, **_RECONNECT})
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave things as they are."""
+        self._stop.set()
+        self._thread.join()
+
+    def check(self, timeout_s: float) -> list[str]:
+        """Compare the topics there are with what was acknowledged; return the findings."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            while True:
+                try:
+                    found = self._admin.list_topics(timeout=timeout_s).topics
+                except confluent_kafka.KafkaException as error:
+                    findings = [f"topics cannot be listed: {error}"]
+                else:
+                    findings = [
+                        f"topic {name} was created and is not there" for name in self._existing if name not in found
+                    ]
+                    findings += [f"topic {name} was deleted and is there" for name in self._deleted if name in found]
+                    findings += [
+                        f"topic {name} has {len(found[name].partitions)} partitions, error {found[name].error}"
+                        for name in self._existing
+                        if name in found and (found[name].error or len(found[name].partitions) != _CHURN_PARTITIONS)
+                    ]
+                # A worker that was stopped hears of changes when it moves again.
+                if not findings or time.monotonic() > deadline:
+                    return findings
+                time.sleep(0.05)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.wait(_CHURN_PAUSE_S):
+            with self._lock:
+                number += 1
+                name = f"churn-{number}"
+                topic = NewTopic(name, num_partitions=_CHURN_PARTITIONS, replication_factor=1)
+                if _succeeds(self._admin.create_topics([topic], request_timeout=_CHURN_TIMEOUT_S)[name]):
+                    self.acknowledged += 1
+                    self._existing.append(name)
+                if len(self._existing) > _MOST_TOPICS:
+                    old = self._existing.pop(0)
+                    if _succeeds(self._admin.delete_topics([old], request_timeout=_CHURN_TIMEOUT_S)[old]):
+                        self.acknowledged += 1
+                        self._deleted.append(old)
+
+
+def _succeeds(operation: Future[None]) -> bool:
+    try:
+        operation.result(2 * _CHURN_TIMEOUT_S)
+    except (confluent_kafka.KafkaException, TimeoutError):
+        return False
+    return True
 
 
 class _Member:
