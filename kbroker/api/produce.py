@@ -134,12 +134,13 @@ class ProduceHandler:
             self._answer(pending)
             return
         context.block.retain()
-        pending.waiting = sum([-(-len(owned) // MAX_APPEND_ENTRIES) for owned in entries.values()])
+        pending.waiting = len(entries)
         for io_index, owned in entries.items():
             found = places[io_index]
             if len(owned) <= MAX_APPEND_ENTRIES:
                 self._append(pending, io_index, owned, found, layout.timeout_ms)
                 continue
+            pending.waiting += (len(owned) - 1) // MAX_APPEND_ENTRIES
             for start in range(0, len(owned), MAX_APPEND_ENTRIES):
                 end = start + MAX_APPEND_ENTRIES
                 self._append(pending, io_index, owned[start:end], found[start:end], layout.timeout_ms)

@@ -6,6 +6,7 @@ The plan of a flush names files and the offset they reach; the thread only syncs
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -67,6 +68,10 @@ class Flusher:
                 job()
             except OSError as failure:
                 error = failure
+            except Exception as bug:
+                # Whoever waits for this job must hear of it, and the jobs after it must be done.
+                logger.exception("A flush failed unexpectedly")
+                error = OSError(errno.EIO, f"unexpected: {bug!r}")
             self._done.put((done, error))
             doorbell.ring(self._doorbell)
 

@@ -50,6 +50,22 @@ def test_what_the_disk_refused_is_told(loop: EventLoop) -> None:
     flusher.close()
 
 
+def test_a_bug_in_a_job_is_told_too_and_the_next_jobs_are_done(loop: EventLoop) -> None:
+    """A produce that waits for its flush must not wait for ever."""
+    flusher = Flusher(loop)
+    told: list[OSError | None] = []
+
+    def bug() -> None:
+        raise ValueError("a bug")
+
+    flusher.submit(bug, told.append)
+    flusher.submit(lambda: None, told.append)
+    run_until(loop, lambda: len(told) == 2)
+    assert "a bug" in str(told[0])
+    assert told[1] is None
+    flusher.close()
+
+
 def test_closing_finishes_what_was_submitted(loop: EventLoop) -> None:
     flusher = Flusher(loop)
     told: list[OSError | None] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import struct
 from pathlib import Path
@@ -373,6 +374,15 @@ def test_draining_answers_what_is_under_way_and_starts_nothing(room: Room) -> No
     assert room.read(client, 12) == answer(1, b"done")
     assert not room.connections.has_output
     assert len(room.bodies) == 1
+
+
+def test_a_stale_hang_up_does_not_close_the_connection_that_got_the_number(room: Room) -> None:
+    """Closed and accepted in one turn: the event was meant for another connection with the same descriptor."""
+    client = room.connect()
+    (connection,) = room.connections._connections.values()
+    connection.on_event(select.EPOLLHUP | select.EPOLLERR)
+    client.send(frame(METADATA, 1, b"x"))
+    assert room.read(client, 9) == answer(1, b"x")
 
 
 def test_only_silent_connections_are_closed_as_idle(room: Room) -> None:
