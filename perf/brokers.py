@@ -45,6 +45,7 @@ COMMON_SETTINGS = {
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 120.0
+CREATE_TIMEOUT_S = 300.0
 DELETE_TIMEOUT_S = 90.0
 _CONNECT_INTERVAL_S = 0.002
 
@@ -138,19 +139,26 @@ class BrokerUnderTest(ABC):
         return proportional_set_size_bytes(self.pids) / 2**20
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
-        """Create a topic and wait until each of its partitions has a leader."""
+        """Create a topic and wait until each of its partitions answers."""
+        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415
+        from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415
         from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415
 
         admin = self._connected_admin()
         admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=60)[name].result(60)
-        deadline = time.monotonic() + 60
+        wanted = [TopicPartition(name, partition) for partition in range(partitions)]
+        deadline = time.monotonic() + CREATE_TIMEOUT_S
         while True:
-            seen = admin.list_topics(timeout=30).topics.get(name)
-            if seen and len(seen.partitions) == partitions and all(one.leader >= 0 for one in seen.partitions.values()):
+            # Metadata may name a leader before that leader knows: ask the leaders.
+            with contextlib.suppress(KafkaException):
+                offsets = admin.list_offsets(dict.fromkeys(wanted, OffsetSpec.earliest()), request_timeout=30)
+                for future in offsets.values():
+                    future.result(30)
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name}: topic {name} is not seen")
-            time.sleep(0.02)
+                raise TimeoutError(f"{self.name}: topic {name} does not answer")
+            # The question has its cost, too: two thousand answers are not asked for at every turn.
+            time.sleep(0.02 + partitions / 10_000)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until its files are gone, then until the disk has nothing left to write."""

@@ -22,6 +22,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -198,6 +199,7 @@ def main() -> int:
     versions: dict[str, str] = {}
     load_before = os.getloadavg()
     work = Path(tempfile.mkdtemp(prefix="kbroker-bench-", dir=arguments.directory))
+    failure = None
     try:
         for number in range(1, rounds + 1):
             for make in makers if number % 2 else reversed(makers):
@@ -208,6 +210,9 @@ def main() -> int:
                 versions[make.name] = make.version()
     except KeyboardInterrupt:
         sys.exit("interrupted; nothing written")
+    except (RuntimeError, TimeoutError, OSError, subprocess.SubprocessError) as error:
+        # What was measured before is told all the same.
+        failure = error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -215,6 +220,9 @@ def main() -> int:
     print("\n" + report.text_table(results), flush=True)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    if failure:
+        progress.say(f"ended by a failure, nothing is written: {failure}")
+        return 1
     if len(rows) == len(ROWS) and len(makers) == 2 and scale >= 1 and rounds >= 3:
         for path in report.write(results):
             progress.say(f"written {path.relative_to(PROJECT)}")
