@@ -462,7 +462,7 @@ def _padded(size_bytes: int) -> bytes:
 def test_a_decompression_bomb_is_refused_and_its_memory_given_back(broker: Broker, codec: CompressionType) -> None:
     """On compacted topics records are looked at, so batches are decompressed: 1 MB may claim a gigabyte."""
     before = proportional_set_size_bytes(broker)
-    bomb = _claiming(codec, _padded(180 * MIB), 1)
+    bomb = _claiming(codec, _padded(80 * MIB), 1)
     assert len(bomb) < MAX_MESSAGE_BYTES
     with RawConnection(broker.bootstrap_servers) as client:
         started = time.monotonic()
