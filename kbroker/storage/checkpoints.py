@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import time
@@ -159,12 +160,21 @@ def merge_checkpoints(log_dir: str) -> None:
             os.unlink(part)
 
 
+def _remove_half_written(log_dir: str) -> None:
+    """Remove what replace_file left when the process died under it: a new content that never took its name."""
+    for name in os.listdir(log_dir):
+        if name.endswith(".tmp") and name.startswith((*OFFSET_CHECKPOINTS, META_PROPERTIES, CLEAN_SHUTDOWN)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{log_dir}/{name}")
+
+
 def begin_run(log_dir: str) -> bool:
     """
     Prepare a log directory for a run, before the first IO worker starts; return whether the last stop was orderly.
 
     The clean-shutdown marker is removed: should this run die, the next one recovers. Raises OSError, StartupError.
     """
+    _remove_half_written(log_dir)
     merge_checkpoints(log_dir)
     try:
         os.unlink(f"{log_dir}/{CLEAN_SHUTDOWN}")

@@ -118,6 +118,12 @@ class LeaderEpochCache:
         self._set([(earlier[-1][0], start_offset), *later])
         self.write()
 
+    def replace(self, entries: list[tuple[int, int]]) -> None:
+        """Know these epochs and no others. Raises OSError."""
+        if entries != self.entries:
+            self._set(entries)
+            self.write()
+
     def clear(self) -> None:
         """Forget all epochs. Raises OSError."""
         if self.entries:

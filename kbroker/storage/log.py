@@ -91,6 +91,18 @@ _Header = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 _sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Return whether a system call failed because there is no space: that passes, and costs nothing acknowledged."""
+    return error.errno in _DISK_FULL
+
+
+def storage_error(log_dir: str, error: OSError) -> KafkaError | LogDirFailed:
+    """Return what a failed system call under a log directory means: a full disk passes, anything else takes it down."""
+    if is_disk_full(error):
+        return KafkaError(_KAFKA_STORAGE_ERROR, f"{log_dir}: {error}")
+    return LogDirFailed(log_dir, error)
+
+
 class StagedAppend(NamedTuple):
     """
     What a producer is told of its append, once it is written.
@@ -154,8 +166,9 @@ class Log:
     """
     One partition's log. Made by `Log.open`; every method is called by the one worker that owns it.
 
-    Every method that touches files raises KafkaError(KAFKA_STORAGE_ERROR) when the disk is full (the log stays usable)
-    and LogDirFailed when it fails otherwise (the log is then offline).
+    Every method that touches files raises KafkaError(KAFKA_STORAGE_ERROR) when the disk is full (the log stays usable,
+    unless a truncation was interrupted: then it is offline until opened anew) and LogDirFailed when it fails otherwise
+    (the log is then offline).
     """
 
     __slots__ = (
@@ -374,8 +387,25 @@ class Log:
         if self.epochs.damaged and self.log_end_offset > self.log_start_offset:
             found = recovery.find_leader_epochs(self._segments, progress)
         self.epochs.assign_all(found)
+        self._reach_log_start(progress)
         self.epochs.truncate_from_start(self.log_start_offset)
         self.leader_epoch = max(0, self.epochs.latest_epoch)
+
+    def _reach_log_start(self, progress: recovery.Progress) -> None:
+        """
+        Let the known epochs begin at the log's start.
+
+        When records are deleted the epochs are cut at once, but the checkpoint of log starts is written later: a crash
+        in between brings the records back without their epochs.
+        """
+        entries = self.epochs.entries
+        if not entries or entries[0][1] <= self.log_start_offset:
+            return
+        first = recovery.first_batch_of(self._segments[0])
+        if first is not None and first.leader_epoch == entries[0][0]:
+            self.epochs.replace([(first.leader_epoch, self.log_start_offset), *entries[1:]])
+        elif first is not None and first.leader_epoch >= 0 and first.base_offset < entries[0][1]:
+            self.epochs.replace(recovery.find_leader_epochs(self._segments, progress))
 
     def _load_producers(
         self, replay_to: int, clean_shutdown: bool, progress: recovery.Progress = recovery.no_progress
@@ -730,10 +760,9 @@ class Log:
 
     def _storage_error(self, error: OSError) -> KafkaError | LogDirFailed:
         """Return what to raise for a failed system call: a full disk passes, anything else takes the log offline."""
-        if error.errno in _DISK_FULL:
-            return KafkaError(_KAFKA_STORAGE_ERROR, f"{self.directory}: {error}")
-        self.state = _OFFLINE
-        return LogDirFailed(os.path.dirname(self.directory), error)
+        if not is_disk_full(error):
+            self.state = _OFFLINE
+        return storage_error(os.path.dirname(self.directory), error)
 
     # ------------------------------------------------------------------------------------------------------- publishing
 
@@ -820,7 +849,8 @@ class Log:
 
     def _set_active(self, segment: Segment) -> None:
         if segment.size_bytes and segment.first_timestamp < 0:
-            segment.first_timestamp = recovery.first_timestamp_of(segment)
+            first = recovery.first_batch_of(segment)
+            segment.first_timestamp = -1 if first is None else first.max_timestamp
         self._active = segment
         self._begin_staging()
         self._files_changed()
@@ -989,8 +1019,13 @@ class Log:
             self.epochs.truncate_from_end(offset)
             self._load_producers(offset, clean_shutdown=False)
         except OSError as error:
-            raise self._storage_error(error) from error
+            raise self._half_truncated(error) from error
         return True
+
+    def _half_truncated(self, error: OSError) -> KafkaError | LogDirFailed:
+        """Return what to raise for a truncation that failed: only what is on the disk counts, so open the log anew."""
+        self.state = _OFFLINE
+        return self._storage_error(error)
 
     def _cut_segment(self, segment: Segment, position: int) -> None:
         """Shorten a segment to `position`, its indexes anew from its batches: rare, so simple. Raises OSError."""
@@ -1025,7 +1060,7 @@ class Log:
             self.epochs.clear()
             self.producers.clear(offset)
         except OSError as error:
-            raise self._storage_error(error) from error
+            raise self._half_truncated(error) from error
 
     def delete(self) -> None:
         """

@@ -29,7 +29,7 @@ from kbroker.storage.checkpoints import (
     read_merged_checkpoint,
     write_offset_checkpoint,
 )
-from kbroker.storage.log import FlushPlan, Log, PendingDelete
+from kbroker.storage.log import FlushPlan, Log, PendingDelete, is_disk_full, storage_error
 from kbroker.storage.paths import parse_deleted_directory, parse_partition_directory, partition_directories
 from kbroker.storage.recovery import Progress, no_progress
 from kbroker.types import ZERO_UUID, TopicPartition, Uuid
@@ -173,8 +173,12 @@ class LogManager:
                     self._known[index].update(checkpoint)
                 for name in sorted(os.listdir(log_dir)):
                     progress()
-                    self._open_entry(index, name, owns, was_clean[index], offsets, progress)
-            except (OSError, LogDirFailed, KafkaError) as error:
+                    try:
+                        self._open_entry(index, name, owns, was_clean[index], offsets, progress)
+                    except KafkaError as error:
+                        # The disk is full: create() opens it when there is space again.
+                        logger.error("%s: not opened: %s", name, error)
+            except (OSError, LogDirFailed) as error:
                 self.fail_dir(index, error)
 
     def _open_entry(
@@ -218,6 +222,7 @@ class LogManager:
         """
         Return the partition's log, which is made, in the directory with fewest partitions, when there is none.
 
+        A log that a full disk left half changed, or unopened, is opened from the disk.
         A log of another topic of that name, deleted while this broker was down, is set aside: its directory gets a
         `-stray` name and stays for a person to look at.
 
@@ -226,6 +231,10 @@ class LogManager:
         Raises KafkaError(KAFKA_STORAGE_ERROR) when no directory takes it.
         """
         log = self.logs.get(topic_partition)
+        if log is not None and log.state != PartitionRowState.ONLINE and self._online[log.log_dir_index]:
+            # Its disk was full at a bad moment.
+            self.logs.pop(topic_partition).close_files()
+            log = None
         if log is not None and topic_id in {log.topic_id, ZERO_UUID}:
             return log
         try:
@@ -274,7 +283,9 @@ class LogManager:
         if topic_partition in self._known[index]:
             # A topic of that name was deleted; its recovery point must not vouch for the new log's batches.
             for name in _CHECKPOINTS:
-                self._write_checkpoint(index, name, {topic_partition: 0})
+                error = self._save_checkpoint(index, name, {topic_partition: 0})
+                if error is not None:
+                    raise storage_error(self._log_dirs[index], error)
         return self._open(index, topic_partition, topic_id=topic_id)
 
     def _open(
@@ -293,7 +304,7 @@ class LogManager:
 
     def _fail_dir_of(self, error: LogDirFailed) -> None:
         if error.directory in self._log_dirs:
-            self.fail_dir(self._log_dirs.index(error.directory), error)
+            self._failed += self.fail_dir(self._log_dirs.index(error.directory), error)
 
     def _emptiest_dir(self) -> int:
         """Return the number of the online directory with fewest partitions; another's failing disk is noticed here."""
@@ -305,7 +316,7 @@ class LogManager:
             try:
                 counts.append((len(partition_directories(self._log_dirs[index])), index))
             except OSError as error:
-                self.fail_dir(index, error)
+                self._failed += self.fail_dir(index, error)
         if not counts:
             raise KafkaError(_KAFKA_STORAGE_ERROR, "no log directory is online")
         return min(counts)[1]
@@ -324,7 +335,7 @@ class LogManager:
         try:
             log.delete()
         except LogDirFailed as error:
-            self.fail_dir(log.log_dir_index, error)
+            self._failed += self.fail_dir(log.log_dir_index, error)
             raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
         self._collect_deletes(log)
 
@@ -433,22 +444,33 @@ class LogManager:
             heapq.heappush(self._pending_deletes, pending)
         log.pending_deletes.clear()
 
-    def _write_checkpoint(self, index: int, name: str, extra: dict[TopicPartition, int] | None = None) -> list[Log]:
+    def _write_checkpoint(self, index: int, name: str) -> list[Log]:
         """Write this worker's part of a checkpoint when it has changed; return the logs that go offline by it."""
-        if not self._online[index]:
+        error = self._save_checkpoint(index, name)
+        if error is None:
             return []
+        if is_disk_full(error):
+            # The older one is as true, only further back; it is tried again next time.
+            logger.warning("%s of log directory %s not written: %s", name, self._log_dirs[index], error)
+            return []
+        return self.fail_dir(index, error)
+
+    def _save_checkpoint(self, index: int, name: str, extra: dict[TopicPartition, int] | None = None) -> OSError | None:
+        """Write this worker's part of a checkpoint when it has changed; return why that failed."""
+        if not self._online[index]:
+            return None
         offsets = self._offsets(index, name) | (extra or {})
         if offsets == self._checkpointed[index].get(name, {}):
-            return []
-        self._checkpointed[index][name] = offsets
+            return None
         try:
             # An older high watermark is as safe as the newest, and these are written every few seconds.
             durable = name != REPLICATION_CHECKPOINT
             write_offset_checkpoint(part_path(self._log_dirs[index], name, self._worker), offsets, durable=durable)
         except OSError as error:
-            self._checkpointed[index].pop(name)
-            return self.fail_dir(index, error)
-        return []
+            self._checkpointed[index].pop(name, None)
+            return error
+        self._checkpointed[index][name] = offsets
+        return None
 
     def _offsets(self, index: int, name: str) -> dict[TopicPartition, int]:
         logs = {key: log for key, log in self.logs.items() if log.log_dir_index == index}
@@ -480,9 +502,12 @@ class LogManager:
                 logger.warning("%s: not closed in order: %s", log.topic_partition, error)
                 well = False
         if clean:
-            for index in range(len(self._log_dirs)):
+            for index, log_dir in enumerate(self._log_dirs):
                 for name in _CHECKPOINTS:
-                    self._write_checkpoint(index, name)
+                    failure = self._save_checkpoint(index, name)
+                    if failure is not None:
+                        logger.warning("%s of log directory %s not written: %s", name, log_dir, failure)
+                        well = False
         return well and all(self._online)
 
 

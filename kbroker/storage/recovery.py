@@ -308,14 +308,13 @@ def end_of(segment: Segment) -> tuple[int, int]:
     return end, position
 
 
-def first_timestamp_of(segment: Segment) -> int:
-    """Return the largest timestamp of the segment's first batch, -1 when it has none. Raises OSError."""
+def first_batch_of(segment: Segment) -> FileBatch | None:
+    """Return the segment's first batch, None when it is empty. Raises OSError."""
     fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        batch = next(iterate_file_batches(fd, 0, segment.size_bytes, 64), None)
+        return next(iterate_file_batches(fd, 0, segment.size_bytes, 64), None)
     finally:
         os.close(fd)
-    return -1 if batch is None else batch.max_timestamp
 
 
 def find_leader_epochs(segments: list[Segment], progress: Progress) -> list[tuple[int, int]]:

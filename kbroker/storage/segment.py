@@ -7,6 +7,7 @@ which few are written at a time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -104,18 +105,26 @@ class Segment:
 
     def create(self, jitter_ms: int, allocate_bytes: int = 0) -> None:
         """
-        Make the segment's files, empty; what a failed attempt left is overwritten. Raises OSError.
+        Make the segment's files, empty; all of them or none. Raises OSError.
 
         jitter_ms       the segment is rolled up to that much earlier, by chance, so that partitions do not roll at once
         allocate_bytes  disk space to take at once, given back when the segment is sealed
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self.fd = os.open(self.path(), flags, 0o644)
-        if allocate_bytes:
-            os.posix_fallocate(self.fd, 0, allocate_bytes)
-            self.preallocated = True
-        for suffix in (INDEX_SUFFIX, TIME_INDEX_SUFFIX):
-            os.close(os.open(self.path(suffix), flags, 0o644))
+        try:
+            self.fd = os.open(self.path(), flags, 0o644)
+            if allocate_bytes:
+                os.posix_fallocate(self.fd, 0, allocate_bytes)
+                self.preallocated = True
+            for suffix in (INDEX_SUFFIX, TIME_INDEX_SUFFIX):
+                os.close(os.open(self.path(suffix), flags, 0o644))
+        except OSError:
+            # A segment left behind here would end the log at its base offset, whatever is appended before it.
+            self.close()
+            for suffix in SEGMENT_SUFFIXES:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path(suffix))
+            raise
         self.roll_jitter_ms = random.randrange(jitter_ms) if jitter_ms > 0 else 0
 
     def log_fd(self) -> int:
