@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kbroker.api.handlers import Handler
 from kbroker.api.request import ConnectionInfo
@@ -26,6 +25,7 @@ class ConnectionSet:
     handlers           by api key
     max_request_bytes  socket.request.max.bytes
     max_in_flight      queued.max.requests: commands under way before reading stops
+    count_host         told a client's host and 1 or -1 when it has a connection more or less
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class ConnectionSet:
         *,
         max_request_bytes: int,
         max_in_flight: int,
+        count_host: Callable[[str, int], None],
     ) -> None:
         self.loop = loop
         self.arena = arena
@@ -47,7 +48,7 @@ class ConnectionSet:
         self._channel = channel
         self._max_in_flight = max_in_flight
         self._connections: dict[int, Connection] = {}
-        self._per_host: Counter[str] = Counter()
+        self._count_host = count_host
         self._dirty: list[Connection] = []
         self._starved: list[Connection] = []
         self._block: Block | None = None
@@ -65,21 +66,14 @@ class ConnectionSet:
         """Take over an accepted, non-blocking socket."""
         connection = Connection(self, sock, info, self.loop.now_ms)
         self._connections[connection.fd] = connection
-        self._per_host[info.client_host] += 1
+        self._count_host(info.client_host, 1)
         self.loop.add(connection.fd, READ, connection.on_event)
-
-    def connections_of(self, client_host: str) -> int:
-        """Return how many connections the address `client_host`, such as 192.0.2.1, has."""
-        return self._per_host["/" + client_host]
 
     def forget(self, connection: Connection) -> None:
         """Stop watching a connection that closes."""
         self.loop.remove(connection.fd)
         del self._connections[connection.fd]
-        host = connection.info.client_host
-        self._per_host[host] -= 1
-        if not self._per_host[host]:
-            del self._per_host[host]
+        self._count_host(connection.info.client_host, -1)
 
     def mark_dirty(self, connection: Connection) -> None:
         """Have a connection send at the end of this turn."""

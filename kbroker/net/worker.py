@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.fetch import FetchHandler
@@ -108,7 +109,9 @@ class NetworkWorker:
             self._channel,
             max_request_bytes=sockets.socket_request_max_bytes,
             max_in_flight=sockets.queued_max_requests,
+            count_host=partial(shared.hosts.add, spec.index),
         )
+        shared.hosts.forget(spec.index)
         self._acceptors = [
             Acceptor(
                 self._loop,
@@ -185,7 +188,7 @@ class NetworkWorker:
     def _may_open(self, client_host: str) -> str | None:
         sockets = self._spec.config.sockets
         limit = sockets.max_connections_per_ip_overrides.get(client_host, sockets.max_connections_per_ip)
-        if self._connections.connections_of(client_host) >= limit:
+        if self._shared.hosts.total("/" + client_host) >= limit:
             return f"it has {limit} connections already (max.connections.per.ip)"
         table = self._table
         others = sum(
@@ -195,6 +198,8 @@ class NetworkWorker:
         )
         if others + len(self._connections) >= sockets.max_connections:
             return f"there are {sockets.max_connections} connections already (max.connections)"
+        # Now, and not with the next heartbeat: the others count on it.
+        table.set(self._number, WorkerField.CONNECTIONS, len(self._connections) + 1)
         return None
 
     def _close_idle(self) -> None:

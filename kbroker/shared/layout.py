@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Self
 
-from kbroker.shared import completion_ring, partition_table, request_arena, worker_table
+from kbroker.shared import completion_ring, host_counts, partition_table, request_arena, worker_table
 from kbroker.shared.completion_ring import CompletionRing
+from kbroker.shared.host_counts import HostCounts
 from kbroker.shared.memory import SharedRegion
 from kbroker.shared.partition_table import PartitionTable
 from kbroker.shared.worker_table import WorkerTable
@@ -24,6 +25,7 @@ class SharedState:
     arenas      one region per network worker: requests as they came from the socket
     rings       rings[io][network]: completions from an IO worker to a network worker
     interest    interest[network]: a byte per partition row, 1 while that network worker has a fetch waiting for it
+    hosts       connections per client address (HostCounts)
     doorbells   an eventfd per worker (by table number): wakes its loop
     channel     a name no other broker uses, for the workers' ZeroMQ endpoints
     """
@@ -46,6 +48,7 @@ class SharedState:
         ]
         interest = self._region("interest", rows * INTEREST_BYTES_PER_ROW * network).memory
         self.interest = [interest[n * rows : (n + 1) * rows] for n in range(network)]
+        self.hosts = HostCounts(self._region("hosts", host_counts.region_size(network)).memory, network)
         self.doorbells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(self.workers.count)]
         self.channel = f"kbroker-{os.getpid()}-{os.urandom(6).hex()}"
 

@@ -47,7 +47,7 @@ def test_a_connection_knows_the_address_that_was_dialled(room: Room, listener: s
     assert connection.info.local_host == "127.0.0.1"
     assert connection.info.local_port == listener.getsockname()[1]
     assert connection.info.client_host == "/127.0.0.1"
-    assert room.connections.connections_of("127.0.0.1") == 1
+    assert room.hosts == {"/127.0.0.1": 1}
     assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert connection._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= 100_000
 
@@ -56,7 +56,7 @@ def test_a_refused_client_is_hung_up_on_and_the_others_are_served(
     room: Room, listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     def one_per_address(host: str) -> str | None:
-        return "it has 1 connections already" if room.connections.connections_of(host) >= 1 else None
+        return "it has 1 connections already" if room.hosts["/" + host] >= 1 else None
 
     acceptor_of(room, listener, one_per_address)
     with caplog.at_level(logging.WARNING):

@@ -394,6 +394,6 @@ def test_only_silent_connections_are_closed_as_idle(room: Room) -> None:
     room.connections.close_idle(9_000)
     assert room.is_closed(silent)
     assert len(room.connections) == 1
-    assert room.connections.connections_of("192.0.2.1") == 1
+    assert room.hosts == {"/192.0.2.1": 1}
     room.respond(room.waiting[0])
     assert room.read(busy, 8) == answer(1)

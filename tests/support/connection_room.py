@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 
 from worker_rooms import run_until
@@ -67,8 +68,10 @@ class Room:
             self.channel,  # type: ignore[arg-type]
             max_request_bytes=MAX_REQUEST_BYTES,
             max_in_flight=500,
+            count_host=self._count_host,
         )
         self.clients: list[socket.socket] = []
+        self.hosts: Counter[str] = Counter()
 
     def connect(self) -> socket.socket:
         """Return the client's end of a new connection."""
@@ -78,6 +81,9 @@ class Room:
         self.clients.append(theirs)
         self.connections.open(ours, INFO)
         return theirs
+
+    def _count_host(self, host: str, change: int) -> None:
+        self.hosts[host] += change
 
     def _echo(self, context: RequestContext) -> None:
         body = context.body()
@@ -140,6 +146,7 @@ class Room:
             client.close()
         self.connections.close_all()
         assert not len(self.connections)
+        assert not any(self.hosts.values())
         for context in self.waiting[:]:
             self.respond(context)
         assert self.whole(), "memory was lost"

@@ -420,7 +420,15 @@ def run_connection(data: bytes) -> None:
     loop: Any = _Loop()
     handlers: Any = _Handlers()
     stream: Any = _Stream(data)
-    connections = ConnectionSet(loop, arena, handlers.by_key, handlers, max_request_bytes=200_000, max_in_flight=8)
+    connections = ConnectionSet(
+        loop,
+        arena,
+        handlers.by_key,
+        handlers,
+        max_request_bytes=200_000,
+        max_in_flight=8,
+        count_host=lambda _host, _change: None,
+    )
     connections.open(stream, _INFO)
     log, connection_module.logger = connection_module.logger, _STRICT_LOG
     try:
