@@ -53,6 +53,7 @@ _TOPIC_IDS_SINCE = 10
 _GROUPS_SINCE = 8
 _TOP_LEVEL_ERROR_SINCE = 2
 _GROUP_ID_NOT_FOUND_SINCE = 9
+_LATEST_TIMESTAMP = 2**63 - 1
 _MINUTE_MS = 60_000
 
 _OFFSET_WRITE_ERRORS = {
@@ -127,6 +128,10 @@ class OffsetStore:
                 written.append((answer, (name, asked.partition_index), committed))
         if not written:
             return response
+        records = [
+            CoordinatorRecord(offset_key(group.group_id, *key), offset_value(_to_record(committed)))
+            for _, key, committed in written
+        ]
         self._context.groups[group.group_id] = group
         keys = [key for _, key, _ in written]
         group.offsets.begin_write(keys)
@@ -143,10 +148,6 @@ class OffsetStore:
                 self._drop_if_unused(group)
             self._context.reply(parked.token, response)
 
-        records = [
-            CoordinatorRecord(offset_key(group.group_id, *key), offset_value(_to_record(committed)))
-            for _, key, committed in written
-        ]
         self._context.write(group.partition, records, on_done)
         return None
 
@@ -190,7 +191,7 @@ class OffsetStore:
             asked.committed_leader_epoch,
             asked.committed_metadata or "",
             commit_timestamp,
-            -1 if retention_time_ms < 0 else now_ms + retention_time_ms,
+            -1 if retention_time_ms < 0 else min(now_ms + retention_time_ms, _LATEST_TIMESTAMP),
         )
 
     # -- OffsetFetch

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from kbroker.purgatory.timing_wheel import Timer
     from kbroker.types import Buffer
 
+_LONGEST_PREFIX = 32_767 - 64
+"""What a member id may begin with, in bytes: there is more to come, and a string has 32,767 at most."""
+
 
 class CoordinatorRuntime:
     """
@@ -205,6 +208,10 @@ class CoordinatorRuntime:
         error = self._group_error(request.group_id)
         if error != ErrorCode.NONE:
             return error_response(request, parked.api_version, error)
+        prefix = client.client_id if request.group_instance_id is None else request.group_instance_id
+        if len(prefix.encode()) > _LONGEST_PREFIX:
+            # The member's id would not fit a string.
+            return error_response(request, parked.api_version, ErrorCode.INVALID_REQUEST)
         return self._coordinator.join(parked, request, client, self._partition_for(request.group_id))
 
     def _sync(self, parked: ParkedRequest, request: SyncGroupRequest, _client: ClientInfo) -> Message | None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from kbroker.config.key import Value
+from kbroker.coordinator.error_responses import error_response
 from kbroker.coordinator.group import ClientInfo
 from kbroker.coordinator.group_config import GroupConfig
 from kbroker.coordinator.offset_store import TopicNames
@@ -71,7 +72,13 @@ class GroupCoordinators:
         token = next(self._next_token)
         self._tokens[token] = (sender, command.command_id, version)
         client = ClientInfo(forwarded.client_id, forwarded.client_host)
-        self._runtime.handle(token, forwarded.api_key, version, request, client, now_ms)
+        try:
+            self._runtime.handle(token, forwarded.api_key, version, request, client, now_ms)
+        except Exception:
+            # A bug of ours. This client is told; the worker's partitions and everybody else's groups go on.
+            logger.exception("Request of %s failed: %s v%d", forwarded.client_host, type(request).__name__, version)
+            if token in self._tokens:
+                self._reply(token, error_response(request, version, ErrorCode.UNKNOWN_SERVER_ERROR))
 
     def follow(self, changes: PartitionChanges, now_ms: int, progress: Callable[[], None]) -> None:
         """
@@ -126,8 +133,10 @@ class GroupCoordinators:
         self._dispatcher.append_internal(row, batch, committed)
 
     def _reply(self, token: int, response: Message) -> None:
-        sender, command_id, version = self._tokens.pop(token)
-        self._completions.reply(sender, command_id, response.encode(version))
+        sender, command_id, version = self._tokens[token]
+        body = response.encode(version)
+        del self._tokens[token]
+        self._completions.reply(sender, command_id, body)
 
     def _topic_name(self, topic_id: Uuid) -> str | None:
         topic = self._partitions.image.topics_by_id.get(topic_id)

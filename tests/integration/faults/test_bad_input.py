@@ -31,7 +31,14 @@ from kbroker.protocol.headers import encode_request_header
 from kbroker.protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from kbroker.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 from kbroker.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from kbroker.protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
 from kbroker.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
+from kbroker.protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+)
 from kbroker.protocol.messages.produce import (
     PartitionProduceData,
     ProduceRequest,
@@ -505,6 +512,50 @@ def test_records_that_are_looked_at_are_refused_with_kafkas_error(
     with RawConnection(broker.bootstrap_servers) as client:
         assert ErrorCode(produce(client, "compacted", make())) == error
         assert produce(client, "compacted", _batch([b"good"])) == ErrorCode.NONE
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def _commit(**fields: object) -> OffsetCommitRequest:
+    partition = OffsetCommitRequestPartition(partition_index=0, committed_offset=5, commit_timestamp=2**63 - 1)
+    topic = OffsetCommitRequestTopic(name="plain", partitions=[partition])
+    return OffsetCommitRequest(**{"group_id": "limits", "topics": [topic], **fields})
+
+
+def _join(**fields: object) -> JoinGroupRequest:
+    protocol = JoinGroupRequestProtocol(name="range", metadata=b"")
+    defaults = {"group_id": "limits-join", "protocol_type": "consumer", "session_timeout_ms": 10_000}
+    return JoinGroupRequest(**{**defaults, "protocols": [protocol], **fields})
+
+
+@pytest.mark.parametrize(
+    ("request_", "version", "client_id", "error"),
+    [
+        pytest.param(_commit(retention_time_ms=2**63 - 1), 3, "raw", ErrorCode.NONE, id="kept for ever"),
+        pytest.param(_commit(retention_time_ms=-(2**63)), 3, "raw", ErrorCode.NONE, id="negative retention"),
+        pytest.param(_commit(), 1, "raw", ErrorCode.NONE, id="committed at the end of time"),
+        pytest.param(_join(), 3, "c" * 32_767, ErrorCode.INVALID_REQUEST, id="no room for a member id"),
+        pytest.param(
+            _join(group_instance_id="i" * 32_767), 9, "raw", ErrorCode.INVALID_REQUEST, id="nor with an instance id"
+        ),
+        pytest.param(_commit(group_id="g" * 32_767), 8, "raw", ErrorCode.NONE, id="longest group id"),
+    ],
+)
+def test_group_requests_whose_values_do_not_fit_the_log_are_refused(
+    broker: Broker, request_: OffsetCommitRequest | JoinGroupRequest, version: int, client_id: str, error: ErrorCode
+) -> None:
+    """What a coordinator writes has narrower fields than what it is asked in."""
+    Confluent(broker.bootstrap_servers).commit("any", "plain", {0: 1})
+    with RawConnection(broker.bootstrap_servers) as client:
+        client.socket.sendall(frame(request_.API_KEY, version, request_.encode(version), client_id))
+        answer = client.receive()
+    position = 5 if version >= 6 else 4
+    if isinstance(request_, JoinGroupRequest):
+        assert JoinGroupResponse.decode(answer, version, position)[0].error_code == error
+    else:
+        response, _ = OffsetCommitResponse.decode(answer, version, position)
+        assert response.topics[0].partitions[0].error_code == error
 
 
 # --- topics -----------------------------------------------------------------------------------------------------------
