@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from kbroker.errors import MalformedMessage
 
+_LONGEST_TEXT = 32_767
 _ACKS_TIMEOUT_COUNT = Struct(">hii")
 _ACKS_TIMEOUT = Struct(">hi")
 _INT16 = Struct(">h")
@@ -146,7 +147,7 @@ def _uvarint(buffer: memoryview, position: int) -> tuple[int, int]:
 
 def _text(buffer: memoryview, position: int, size: int, end: int) -> tuple[str, int]:
     after = position + size
-    if size < 0 or after > end:
+    if not 0 <= size <= _LONGEST_TEXT or after > end:
         raise MalformedMessage(f"a string of {size} bytes does not fit")
     return str(buffer[position:after], "utf-8"), after
 
