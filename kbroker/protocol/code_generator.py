@@ -228,7 +228,11 @@ class _Decoder(_Source):
         self.add("B" if self.flexible else code, count)
         self.flush()
         if self.flexible:
-            self.line(f"if {count} > 127: {count}, p = uv(b, p - 1)")
+            self.line(f"if {count} > 127:")
+            self.line(f"    {count}, p = uv(b, p - 1)")
+            if code == "h":
+                # As Kafka, although the length would say more: what is read must also fit the old versions.
+                self.line(f"    if {count} > 32768: raise ValueError('is a string longer than 32767 bytes')")
         self.line(f"if {count} {'== 0' if self.flexible else '< 0'}:")
         if field.is_nullable(self.version):
             self.line(f"    {target} = None")

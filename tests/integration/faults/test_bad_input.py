@@ -157,6 +157,11 @@ CORRECT_METADATA = b"\x01\x01\x00\x00"
             id="tagged field longer than the frame",
         ),
         pytest.param(
+            frame(3, 12, b"\x02" + bytes(16) + b"\xc1\xb8\x02" + b"x" * 40_000 + bytes(4)),
+            "longer than 32767",
+            id="compact string of 40,000 bytes",
+        ),
+        pytest.param(
             frame(0, 7, struct.pack(">hhiiih", -1, 1, 1000, 1, 2**31 - 1, 1)), "malformed Produce v7", id="Produce"
         ),
         pytest.param(frame(1, 12, b"\x00" * 10), "malformed Fetch v12", id="Fetch"),
