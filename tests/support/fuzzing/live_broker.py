@@ -162,7 +162,8 @@ class _Session:
         workers = broker.worker_pids()
         for name, pid in self._workers.items():
             if workers[name] != pid:
-                found.append(f"worker {name} died: {fresh[-1500:]}")
+                told = [line for line in fresh.splitlines() if " WARN [net-" not in line]
+                found.append("\n".join([*told[-60:], f"worker {name} died"]))
         self._workers = workers
         # Thousands of lines about malformed requests: only the newest are of use.
         os.truncate(Path(broker.directory) / "broker.log", 0)
