@@ -211,6 +211,9 @@ class ConfigHandlers:
         def answered(answer: bytes | None) -> None:
             if answer is None:
                 context.respond(refused(ErrorCode.NOT_CONTROLLER))
+            elif not answer:
+                # It could not decide for a fault of its own.
+                context.respond(refused(ErrorCode.UNKNOWN_SERVER_ERROR))
             else:
                 context.respond_parts([answer])
 

@@ -161,9 +161,18 @@ class ClusterWorker:
     def _request(self, sender: int, message: bytes, command: Command) -> None:
         request = unpack_request(message, command)
         before = set(self._controller.image.topics_by_id)
-        outcome = self._requests.handle(request.api_key, request.api_version, request.body)
-        body = outcome.response.encode(request.api_version)
-        self._answer(sender, command.command_id, body, outcome.delta, before)
+        delta: MetadataDelta | None = None
+        try:
+            outcome = self._requests.handle(request.api_key, request.api_version, request.body)
+            delta = outcome.delta
+            body = outcome.response.encode(request.api_version)
+        except Exception:
+            # A bug of ours. Nobody else should lose the controller to it: this client is told, and what was changed is.
+            logger.exception(
+                "Request of %s failed: API %d v%d", request.client_host, request.api_key, request.api_version
+            )
+            body = b""
+        self._answer(sender, command.command_id, body, delta, before)
 
     def _call(self, sender: int, message: bytes, command: Command) -> None:
         arguments = json.loads(body_of(message, command))

@@ -48,6 +48,14 @@ def test_cluster_worker_died_while_creating(world, handlers, version: int) -> No
     assert (result.name, result.error_code) == ("a", 41)
 
 
+def test_cluster_worker_failed_for_a_fault_of_its_own(world, handlers) -> None:
+    """It says so with an empty answer; the client must not wait for ever."""
+    exchange = world.send(handlers.handle_create_topics, CREATE, 7)
+    world.channel.forwards[0].done(b"")
+    (result,) = exchange.response(CreateTopicsResponse).topics
+    assert (result.name, result.error_code) == ("a", -1)
+
+
 @pytest.mark.parametrize("version", range(7))
 def test_cluster_worker_died_while_deleting(world, handlers, version: int) -> None:
     request = DeleteTopicsRequest(
