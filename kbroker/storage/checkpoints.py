@@ -23,6 +23,7 @@ import base64
 import binascii
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -32,11 +33,18 @@ from kbroker.errors import StartupError
 from kbroker.storage.paths import PARTITION_METADATA, partition_directories
 from kbroker.types import TopicPartition, Uuid
 
+logger = logging.getLogger(__name__)
+
 RECOVERY_POINT_CHECKPOINT = "recovery-point-offset-checkpoint"
 LOG_START_CHECKPOINT = "log-start-offset-checkpoint"
 REPLICATION_CHECKPOINT = "replication-offset-checkpoint"
 CLEANER_CHECKPOINT = "cleaner-offset-checkpoint"
 OFFSET_CHECKPOINTS = (RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT, CLEANER_CHECKPOINT)
+
+_WITHOUT = {
+    RECOVERY_POINT_CHECKPOINT: "after a crash the logs are checked from their beginning",
+    LOG_START_CHECKPOINT: "deleted records whose segment is still there can be read again",
+}
 
 META_PROPERTIES = "meta.properties"
 CLEAN_SHUTDOWN = ".kafka_cleanshutdown"
@@ -95,19 +103,20 @@ def read_offset_checkpoint(path: str) -> dict[TopicPartition, int]:
     try:
         lines = content.decode().splitlines()
         if int(lines[0]) != 0:
-            raise StartupError(f"{path}: checkpoint version {lines[0]} is not known, only 0; remove the file to go on")
+            raise StartupError(f"{path}: checkpoint version {lines[0]} is not known, only 0")
         offsets: dict[TopicPartition, int] = {}
         for line in lines[2:]:
             if line:
-                topic, partition, offset = line.split()
-                offsets[TopicPartition(topic, int(partition))] = int(offset)
+                topic, partition, text = line.split()
+                offset = int(text)
+                if not 0 <= offset < 2**63:
+                    raise ValueError(f"offset {offset}")
+                offsets[TopicPartition(topic, int(partition))] = offset
         if len(offsets) != int(lines[1]):
             raise ValueError(f"{lines[1]} entries expected, {len(offsets)} found")
         return offsets
     except (ValueError, IndexError) as error:
-        raise StartupError(
-            f"{path}: damaged checkpoint ({error}); remove the file to have the logs recovered"
-        ) from error
+        raise StartupError(f"{path}: damaged checkpoint ({error})") from error
 
 
 def write_offset_checkpoint(path: str, offsets: Mapping[TopicPartition, int], *, durable: bool = True) -> None:
@@ -135,11 +144,15 @@ def read_merged_checkpoint(log_dir: str, name: str) -> dict[TopicPartition, int]
     """
     Return a checkpoint with the parts of all IO workers; parts win.
 
-    Raises StartupError for a damaged file, OSError.
+    A damaged file counts as missing, with a warning that says what follows: logs are checked from their beginning, or
+    start where their first segment does. Raises OSError.
     """
-    offsets = read_offset_checkpoint(f"{log_dir}/{name}")
-    for part in _parts(log_dir, name):
-        offsets |= read_offset_checkpoint(part)
+    offsets: dict[TopicPartition, int] = {}
+    for path in (f"{log_dir}/{name}", *_parts(log_dir, name)):
+        try:
+            offsets |= read_offset_checkpoint(path)
+        except StartupError as error:
+            logger.warning("%s; going on without it: %s", error, _WITHOUT.get(name, "nothing is lost by it"))
     return offsets
 
 
@@ -147,7 +160,7 @@ def merge_checkpoints(log_dir: str) -> None:
     """
     Fold the parts of all IO workers into the standard files and remove them; only while no IO worker runs.
 
-    Entries of partitions that are gone are dropped. Raises OSError, StartupError for a damaged file.
+    Entries of partitions that are gone are dropped. Raises OSError.
     """
     for name in OFFSET_CHECKPOINTS:
         parts = _parts(log_dir, name)
@@ -172,7 +185,7 @@ def begin_run(log_dir: str) -> bool:
     """
     Prepare a log directory for a run, before the first IO worker starts; return whether the last stop was orderly.
 
-    The clean-shutdown marker is removed: should this run die, the next one recovers. Raises OSError, StartupError.
+    The clean-shutdown marker is removed: should this run die, the next one recovers. Raises OSError.
     """
     _remove_half_written(log_dir)
     merge_checkpoints(log_dir)
@@ -190,7 +203,7 @@ def end_run(log_dir: str, broker_epoch: int = -1) -> None:
 
     broker_epoch  the epoch the broker was registered with, for the next registration; -1: none
 
-    Raises OSError, StartupError for a damaged checkpoint.
+    Raises OSError.
     """
     merge_checkpoints(log_dir)
     # The marker last: it vouches for everything before it.

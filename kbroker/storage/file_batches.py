@@ -106,3 +106,31 @@ def iterate_file_batches(
                 return
         yield batch
         position += batch.size_bytes
+
+
+def iterate_indexed_batches(
+    fd: int, entry: tuple[int, int] | None, base_offset: int, end: int, window_bytes: int = DEFAULT_WINDOW_BYTES
+) -> Iterator[FileBatch]:
+    """
+    Yield the batches of a segment from an entry of its offset index on.
+
+    entry        (offset, position); None: from the segment's beginning
+    base_offset  base offset of the segment
+    end          where the batches end
+
+    An entry that names no batch, or one past its offset, is damaged: starting there would leave records out. Then all
+    batches come, from the beginning. Raises OSError.
+    """
+    if entry is not None:
+        offset, position = entry
+        fits = False
+        for batch in iterate_file_batches(fd, position, end, window_bytes):
+            if not fits:
+                # In the old formats the batch's first offset is not told.
+                if batch.base_offset < base_offset or (batch.magic == 2 and batch.base_offset > offset):
+                    break
+                fits = True
+            yield batch
+        if fits:
+            return
+    yield from iterate_file_batches(fd, 0, end, window_bytes)

@@ -10,6 +10,8 @@ Followers and consumers ask where an epoch ended, to find out where their histor
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from kbroker.storage.checkpoints import replace_file
 from kbroker.storage.paths import LEADER_EPOCH_CHECKPOINT
 
@@ -30,6 +32,9 @@ def read_leader_epochs(directory: str) -> list[tuple[int, int]] | None:
     try:
         entries = [(int(epoch), int(start)) for epoch, start in (line.split() for line in lines[2:] if line)]
         if int(lines[0]) != 0 or int(lines[1]) != len(entries):
+            return None
+        ascending = all(one[0] < other[0] and one[1] < other[1] for one, other in pairwise(entries))
+        if not ascending or (entries and min(entries[0]) < 0):
             return None
     except (ValueError, IndexError):
         return None

@@ -360,8 +360,27 @@ class Log:
                 # Half a batch in a log that was closed in order: trust the file's content, not the marker.
                 recovery.recover_segment(last, self.config, progress, findings, sealed=False)
                 end, _ = recovery.end_of(last)
+        if end < self.log_start_offset and self._segments and clean_shutdown:
+            # No log that was closed in order ends before it starts: the checkpoint is wrong, not the log.
+            first = self._segments[0].base_offset
+            logger.warning(
+                "%s: the log start offset %d in the checkpoint is past the log's end %d; taken for damaged, the log "
+                "starts at %d",
+                directory,
+                self.log_start_offset,
+                end,
+                first,
+            )
+            self.log_start_offset = first
         if end < self.log_start_offset or not self._segments:
-            # Everything was deleted up to an offset past what is left, e.g. the log's end was lost in a crash.
+            # Everything was deleted up to an offset past what is left: the log's end was lost in a crash.
+            if self._segments:
+                logger.warning(
+                    "%s: ends at %d, before its log start offset %d: what is left of it was deleted records; it goes",
+                    directory,
+                    end,
+                    self.log_start_offset,
+                )
             for segment in self._segments:
                 self._remember_deleted(segment.move_away())
             self._segments = []
@@ -373,10 +392,10 @@ class Log:
         self._measure()
         self._load_epochs(findings, progress)
         if clean_shutdown or findings.first_producer_offset >= 0 or first_recovered < 0:
-            self._load_producers(end, clean_shutdown, progress)
+            self._load_producers(end, progress)
         else:
             # No idempotent producer wrote to what was just walked: no need to walk it again for the producers.
-            self._load_producers(first_recovered, clean_shutdown, progress)
+            self._load_producers(first_recovered, progress)
         if clean_shutdown and bases:
             self._names_flushed = self._names_version
 
@@ -407,15 +426,12 @@ class Log:
         elif first is not None and first.leader_epoch >= 0 and first.base_offset < entries[0][1]:
             self.epochs.replace(recovery.find_leader_epochs(self._segments, progress))
 
-    def _load_producers(
-        self, replay_to: int, clean_shutdown: bool, progress: recovery.Progress = recovery.no_progress
-    ) -> None:
+    def _load_producers(self, replay_to: int, progress: recovery.Progress = recovery.no_progress) -> None:
         """Bring the producers' state to the log's end; no batch from `replay_to` on has a producer. Raises OSError."""
-        found = load_newest_snapshot(self.directory, self.producers, self.log_start_offset, self.log_end_offset)
-        if found or not clean_shutdown:
-            recovery.replay_producers(self.producers, self._segments, replay_to, progress)
+        load_newest_snapshot(self.directory, self.producers, self.log_start_offset, self.log_end_offset)
+        # After an orderly stop the newest snapshot lies at the log's end, and nothing is read, unless it was lost.
+        recovery.replay_producers(self.producers, self._segments, replay_to, progress)
         self._snapshot_offset = self._remove_stray_snapshots()
-        # Without any snapshot an orderly closed log comes from a broker that knew no idempotent producers.
         self.producers.map_end_offset = self.log_end_offset
         self.producers.expire(self.clock.wall_ms(), self.config.producer_id_expiration_ms)
 
@@ -1017,7 +1033,7 @@ class Log:
             self._cut_segment(segment, position)
             self._after_truncation(segment, offset)
             self.epochs.truncate_from_end(offset)
-            self._load_producers(offset, clean_shutdown=False)
+            self._load_producers(offset)
         except OSError as error:
             raise self._half_truncated(error) from error
         return True

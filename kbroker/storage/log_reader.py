@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kbroker.errors import CorruptIndex, KafkaError
 from kbroker.protocol.record_batch import LOG_APPEND_TIME_FLAG, iterate_records, read_batch_header
 from kbroker.storage import offset_index, time_index
-from kbroker.storage.file_batches import FileBatch, iterate_file_batches
+from kbroker.storage.file_batches import FileBatch, iterate_file_batches, iterate_indexed_batches
 from kbroker.storage.paths import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, segment_base_offsets, segment_path
 
 if TYPE_CHECKING:
@@ -294,8 +294,8 @@ class LogReader:
                 start_offset = max(start_offset, floor[1])
         file = self._files.file(self.directory, base_offset)
         size = file.size_bytes if sealed else row.active_size_bytes
-        position = self._indexed_position(row, base_offset, start_offset)
-        for batch in iterate_file_batches(file.fd, position, size):
+        entry = self._floor_entry(row, base_offset, start_offset)
+        for batch in iterate_indexed_batches(file.fd, entry, base_offset, size):
             if batch.max_timestamp >= timestamp_ms and batch.last_offset >= row.log_start_offset:
                 found = _first_record(file.fd, batch, timestamp_ms, row.log_start_offset)
                 if found is not None:
@@ -371,19 +371,19 @@ class LogReader:
                 raise
             return memoryview(b"")
 
-    def _indexed_position(self, row: PartitionRow, base_offset: int, offset: int) -> int:
-        """Return where to start walking a segment to find `offset`."""
+    def _floor_entry(self, row: PartitionRow, base_offset: int, offset: int) -> tuple[int, int] | None:
+        """Return the index entry from which to walk a segment to find `offset`, None: from its beginning."""
         entries = self._index_entries(row, base_offset, INDEX_SUFFIX, offset_index.ENTRY_BYTES)
         if base_offset == row.active_base_offset:
             count = row.active_index_entries
         else:
             count = len(entries) // offset_index.ENTRY_BYTES
-        found = offset_index.floor_entry(entries, count, base_offset, offset)
-        return found[1] if found else 0
+        return offset_index.floor_entry(entries, count, base_offset, offset)
 
     def _find(self, row: PartitionRow, file: OpenFile, base_offset: int, size: int, offset: int) -> FileBatch | None:
         """Return the first batch of a segment that ends at or after `offset`, None when there is none."""
-        for batch in iterate_file_batches(file.fd, self._indexed_position(row, base_offset, offset), size):
+        entry = self._floor_entry(row, base_offset, offset)
+        for batch in iterate_indexed_batches(file.fd, entry, base_offset, size):
             if batch.last_offset >= offset:
                 return batch
         return None

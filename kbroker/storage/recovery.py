@@ -18,7 +18,7 @@ from fastcrc import crc32
 from kbroker.errors import KafkaError
 from kbroker.protocol.record_batch import CONTROL_FLAG, TRANSACTIONAL_FLAG, iterate_records, read_batch_header
 from kbroker.storage import offset_index
-from kbroker.storage.file_batches import FileBatch, iterate_file_batches, parse_batch
+from kbroker.storage.file_batches import FileBatch, iterate_file_batches, iterate_indexed_batches, parse_batch
 from kbroker.storage.log_config import LogConfig
 from kbroker.storage.paths import (
     CLEANED_SUFFIX,
@@ -102,11 +102,11 @@ def _end_offset(path: str, base_offset: int) -> int:
         os.close(fd)
 
 
-def _walk(fd: int, position: int, end: int, progress: Progress) -> Iterator[FileBatch]:
-    """Yield the batches between two positions, headers only, and show progress."""
-    report = position + _WINDOW_BYTES
+def _walk(fd: int, end: int, progress: Progress, entry: tuple[int, int] | None = None) -> Iterator[FileBatch]:
+    """Yield the batches of a segment, headers only, from its beginning or an index entry on, and show progress."""
+    report = _WINDOW_BYTES
     progress()
-    for batch in iterate_file_batches(fd, position, end, _WALK_WINDOW_BYTES):
+    for batch in iterate_indexed_batches(fd, entry, 0, end, _WALK_WINDOW_BYTES):
         if batch.position > report:
             report = batch.position + _WINDOW_BYTES
             progress()
@@ -129,7 +129,7 @@ def load_segment(
         if segment.size_bytes:
             logger.info("%s: indexes missing or unsound, rebuilt", segment.path())
         file_size = segment.size_bytes
-        batches = _walk(segment.log_fd(), 0, file_size, progress)
+        batches = _walk(segment.log_fd(), file_size, progress)
         segment.rebuild(batches, config.index_interval_bytes, with_last_entry=sealed)
         if sealed:
             # A sealed segment is trusted here; only recovery cuts logs.
@@ -241,7 +241,7 @@ def replay_producers(
             continue
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for batch in _walk(fd, indexed_position(segment, start_offset), segment.size_bytes, progress):
+            for batch in _walk(fd, segment.size_bytes, progress, _floor_entry(segment, start_offset)):
                 if batch.producer_id >= 0 and batch.base_offset >= start_offset:
                     _replay(state, batch, fd)
         finally:
@@ -267,15 +267,14 @@ def _replay(state: ProducerState, batch: FileBatch, fd: int) -> None:
     )
 
 
-def indexed_position(segment: Segment, offset: int) -> int:
-    """Return where to start walking a segment to find `offset`. Raises OSError."""
+def _floor_entry(segment: Segment, offset: int) -> tuple[int, int] | None:
+    """Return the index entry from which to walk a segment to find `offset`. Raises OSError."""
     try:
         with open(segment.path(INDEX_SUFFIX), "rb") as file:
             entries = file.read(segment.index_entries * offset_index.ENTRY_BYTES)
     except FileNotFoundError:
-        return 0
-    found = offset_index.floor_entry(entries, len(entries) // offset_index.ENTRY_BYTES, segment.base_offset, offset)
-    return found[1] if found else 0
+        return None
+    return offset_index.floor_entry(entries, len(entries) // offset_index.ENTRY_BYTES, segment.base_offset, offset)
 
 
 def position_of(segment: Segment, offset: int) -> tuple[int, int]:
@@ -286,7 +285,9 @@ def position_of(segment: Segment, offset: int) -> tuple[int, int]:
     """
     fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for batch in iterate_file_batches(fd, indexed_position(segment, offset), segment.size_bytes):
+        for batch in iterate_indexed_batches(
+            fd, _floor_entry(segment, offset), segment.base_offset, segment.size_bytes
+        ):
             if batch.last_offset >= offset:
                 return batch.position, batch.base_offset
     finally:
@@ -299,8 +300,8 @@ def end_of(segment: Segment) -> tuple[int, int]:
     end, position = segment.base_offset, 0
     fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        start = indexed_position(segment, segment.base_offset + MAX_RELATIVE_OFFSET)
-        for batch in iterate_file_batches(fd, start, segment.size_bytes, _WALK_WINDOW_BYTES):
+        entry = _floor_entry(segment, segment.base_offset + MAX_RELATIVE_OFFSET)
+        for batch in iterate_indexed_batches(fd, entry, segment.base_offset, segment.size_bytes, _WALK_WINDOW_BYTES):
             end = batch.last_offset + 1
             position = batch.position + batch.size_bytes
     finally:
@@ -323,7 +324,7 @@ def find_leader_epochs(segments: list[Segment], progress: Progress) -> list[tupl
     for segment in segments:
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for _ in findings.watch(_walk(fd, 0, segment.size_bytes, progress)):
+            for _ in findings.watch(_walk(fd, segment.size_bytes, progress)):
                 pass
         finally:
             os.close(fd)
