@@ -15,6 +15,7 @@ import zmq
 
 from kbroker.ipc import doorbell
 from kbroker.ipc.commands import (
+    APPENDS_HEAD,
     COMPLETION_ENTRY,
     COMPLETION_HEAD,
     COMPLETION_ONE,
@@ -73,11 +74,24 @@ class CommandServer:
         self._staged: dict[int, list[bytes]] = {}
         self._mailbox = Mailbox(self._context, endpoint(shared, worker, generation), self._deliver)
         self._greeted = 0
-        doorbell.listen(loop, shared.doorbells[worker], self.check_peers)
+        self._generation = generation
+        self._forks = -1
+        io_index = worker - table.io_worker(0)
+        self._append_rings = shared.commands[io_index] if io_index >= 0 else []
+        doorbell.listen(loop, shared.doorbells[worker], self._rung)
         self._mailbox.watch(loop)
         loop.at_turn_end(self.flush)
         loop.every(_CHECK_INTERVAL_MS, self.check_peers)
         self.check_peers()
+
+    def _rung(self) -> None:
+        if self._table.get(0, WorkerField.FORKS) != self._forks:
+            self.check_peers()
+        for ring in self._append_rings:
+            for record in ring.take():
+                # What was meant for this worker's predecessor has been given up by its sender.
+                if APPENDS_HEAD.unpack_from(record, 0)[0] == self._generation:
+                    self._deliver(record[APPENDS_HEAD.size :])
 
     def _deliver(self, message: bytes) -> None:
         magic, sender, generation = SENDER.unpack_from(message, 0)
@@ -122,6 +136,8 @@ class CommandServer:
 
     def check_peers(self) -> None:
         """Follow peers to their new incarnations; greet a new cluster worker."""
+        # Remembered before the generations are looked at: a fork after this line is seen the next time.
+        self._forks = self._table.get(0, WorkerField.FORKS)
         self.move_fences()
         for outbox in self._outboxes:
             outbox.flush()

@@ -29,6 +29,9 @@ from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
+APPENDS_HEAD = Struct("=I4x")
+"""Before a message in a ring of appends: the generation of the IO worker it is meant for."""
+
 
 class CommandKind(IntEnum):
     """Kinds of commands inside a ZeroMQ message."""

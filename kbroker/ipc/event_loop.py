@@ -41,7 +41,7 @@ class Timer:
 class EventLoop:
     """Runs handlers for descriptors and timers until `stop()`."""
 
-    __slots__ = ("_epoll", "_handlers", "_sequence", "_timers", "_turn_end", "now_ms", "running")
+    __slots__ = ("_epoll", "_handlers", "_sequence", "_timers", "_turn_end", "before_sleep", "now_ms", "running")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -52,6 +52,8 @@ class EventLoop:
         self.now_ms = time.monotonic_ns() // 1_000_000
         """Monotonic milliseconds at the start of this turn."""
         self.running = False
+        self.before_sleep: Callable[[], bool] | None = None
+        """Asked before the loop would sleep; True: it found something to do, so look around without sleeping."""
 
     def add(self, fd: int, events: int, handler: Handler) -> None:
         """Call `handler` whenever one of `events` is true for `fd`."""
@@ -105,7 +107,9 @@ class EventLoop:
         timers = self._timers
         hooks = self._turn_end
         while self.running:
-            if timers:
+            if self.before_sleep is not None and self.before_sleep():
+                events = poll(0)
+            elif timers:
                 wait = (timers[0][0] - time.monotonic_ns() // 1_000_000) / 1000
                 events = poll(max(0, wait))
             else:

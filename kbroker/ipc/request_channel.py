@@ -1,8 +1,10 @@
 """
-The network worker's end of the request channel: commands out over ZeroMQ, completions back through rings.
+The network worker's end of the request channel: requests go out over ZeroMQ, appends and completions through rings.
 
-Commands collect per peer while a turn runs and leave as one message each when it ends. Answers come back as ring
-records (from IO workers) or messages (from the cluster worker). Each command has an id that says which incarnation of
+Commands collect per peer while a turn runs and leave as one message each when it ends. Appends, which are small, many
+and waited for, go through a ring in shared memory and a doorbell; what coordinators and the controller are asked goes
+over ZeroMQ (docs/decisions/0004). Answers come back as ring records (from IO workers) or messages (from the cluster
+worker). Each command has an id that says which incarnation of
 this worker sent it, so that an answer meant for a dead one is dropped.
 
 A peer that dies loses what was under way, silently. `check_peers` sees its new generation in the worker table and
@@ -13,12 +15,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from os import sched_yield
+from time import perf_counter_ns
 from typing import Any
 
 import zmq
 
 from kbroker.ipc import doorbell
 from kbroker.ipc.commands import (
+    APPENDS_HEAD,
     COMPLETION_ENTRY,
     COMPLETION_HEAD,
     MESSAGE,
@@ -45,6 +50,13 @@ ReplyDone = Callable[[bytes | None], None]
 
 CHECK_INTERVAL_MS = 1_000
 """A second look: the supervisor rings whenever it has forked."""
+_RING_RETRY_MS = 1
+
+_SPIN_NS = 60_000
+"""How long to look for completions before sleeping: what a small append takes (perf/clients, one outstanding)."""
+_MAX_SPIN_CREDIT = 8
+_TRIAL_SPIN_CREDIT = 2
+_SLEEPS_BETWEEN_TRIALS = 64
 _result = AppendResult._make
 _HEAD_BYTES = COMPLETION_HEAD.size
 _ENTRY_BYTES = COMPLETION_ENTRY.size
@@ -80,6 +92,11 @@ class RequestChannel:
         self._outboxes = [Outbox(self._context, shared, peer) for peer in range(table.count)]
         self._staged: list[list[bytes]] = [[] for _ in range(table.count)]
         self._dirty: list[int] = []
+        self._loop = loop
+        self._command_rings = [row[index] for row in shared.commands]
+        self._staged_appends: list[list[bytes]] = [[] for _ in range(table.io)]
+        self._dirty_appends: list[int] = []
+        self._retry_planned = False
         self._next_id = generation << 40
         self._appends: dict[int, tuple[int, AppendDone]] = {}
         self._replies: dict[int, tuple[int, ReplyDone]] = {}
@@ -91,6 +108,8 @@ class RequestChannel:
         self._mailbox.watch(loop)
         self._forks = 0
         doorbell.listen(loop, shared.doorbells[worker], self._rung)
+        self._spin_credit = _MAX_SPIN_CREDIT
+        loop.before_sleep = self._await_completions
         loop.at_turn_end(self.flush)
         loop.every(CHECK_INTERVAL_MS, self.check_peers)
         # Not here and now: it may bring completions, and who is told of them is still being put together.
@@ -118,7 +137,10 @@ class RequestChannel:
         command_id = self._next_id = self._next_id + 1
         peer = self._shared.workers.io_worker(io_index)
         self._appends[command_id] = (peer, done)
-        self._stage(peer, pack_append(command_id, acks, timeout_ms, entries))
+        staged = self._staged_appends[io_index]
+        if not staged:
+            self._dirty_appends.append(io_index)
+        staged.append(pack_append(command_id, acks, timeout_ms, entries))
 
     def forward(self, peer: int, request: ForwardedRequest, done: ReplyDone) -> None:
         """Have another worker decide a client's request; `done` gets the encoded response, None if the worker died."""
@@ -145,6 +167,8 @@ class RequestChannel:
 
     def flush(self) -> None:
         """Send what this turn produced, one message per peer."""
+        if self._dirty_appends:
+            self._flush_appends()
         if not self._dirty:
             return
         for peer in self._dirty:
@@ -153,10 +177,75 @@ class RequestChannel:
             staged.clear()
         self._dirty.clear()
 
+    def _flush_appends(self) -> None:
+        """Put the appends of this turn into the rings of their owners, and wake each owner once."""
+        shared = self._shared
+        dirty, self._dirty_appends = self._dirty_appends, []
+        for io_index in dirty:
+            staged = self._staged_appends[io_index]
+            peer = shared.workers.io_worker(io_index)
+            outbox = self._outboxes[peer]
+            if outbox.generation == 0:
+                outbox.check()
+                if outbox.generation == 0:
+                    # Not born yet: the turn after its birth is soon enough.
+                    self._dirty_appends.append(io_index)
+                    continue
+            head = APPENDS_HEAD.pack(outbox.generation) + self._header
+            ring = self._command_rings[io_index]
+            limit = ring.max_record_bytes - len(head)
+            first = 0
+            while first < len(staged):
+                size = len(staged[first])
+                after = first + 1
+                while after < len(staged) and size + len(staged[after]) <= limit:
+                    size += len(staged[after])
+                    after += 1
+                if not ring.put(head + b"".join(staged[first:after])):
+                    break
+                first = after
+            del staged[:first]
+            if staged:
+                # The owner is slower than this worker just now: its ring has room again when it has caught up.
+                self._dirty_appends.append(io_index)
+                if not self._retry_planned:
+                    self._retry_planned = True
+                    self._loop.call_later(_RING_RETRY_MS, self._retry)
+            doorbell.ring(shared.doorbells[peer])
+
+    def _retry(self) -> None:
+        self._retry_planned = False
+
     def _rung(self) -> None:
         if self._shared.workers.get(0, WorkerField.FORKS) != self._forks:
             self.check_peers()
         self._take_completions()
+
+    def _await_completions(self) -> bool:
+        """
+        Look for completions for a moment before the loop sleeps; return whether some came.
+
+        Falling asleep and being woken costs more than a small append takes. The processor is offered to others all the
+        while, and who finds that its owners take longer (large batches, a busy machine) looks less often.
+        """
+        if not self._appends:
+            return False
+        credit = self._spin_credit
+        if credit <= 0:
+            self._spin_credit = credit + 1 if credit < 0 else _TRIAL_SPIN_CREDIT
+            return False
+        deadline = perf_counter_ns() + _SPIN_NS
+        rings = self._rings
+        while perf_counter_ns() < deadline:
+            for ring in rings:
+                if ring.has_records():
+                    self._take_completions()
+                    if credit < _MAX_SPIN_CREDIT:
+                        self._spin_credit = credit + 1
+                    return True
+            sched_yield()
+        self._spin_credit = credit - 2 if credit > 2 else -_SLEEPS_BETWEEN_TRIALS
+        return False
 
     def _take_completions(self) -> None:
         advanced: list[int] = []
@@ -223,6 +312,10 @@ class RequestChannel:
             if staged:
                 staged.clear()
                 self._dirty.remove(peer)
+            io_index = peer - self._shared.workers.io_worker(0)
+            if io_index >= 0 and self._staged_appends[io_index]:
+                self._staged_appends[io_index].clear()
+                self._dirty_appends.remove(io_index)
             for command_id in [key for key, (owner, _) in self._appends.items() if owner == peer]:
                 self._appends.pop(command_id)[1](None)
             for command_id in [key for key, (owner, _) in self._replies.items() if owner == peer]:

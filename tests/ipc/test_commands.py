@@ -24,7 +24,7 @@ from kbroker.ipc.commands import (
     pack_request,
     unpack_request,
 )
-from kbroker.shared.completion_ring import CompletionRing, region_size
+from kbroker.shared.record_ring import RecordRing, region_size
 from kbroker.shared.layout import RING_BYTES
 
 HEADER = SENDER.pack(MESSAGE, 3, 7)
@@ -70,6 +70,6 @@ def test_one_completion_is_laid_out_like_many() -> None:
 
 
 def test_the_answer_to_the_largest_append_fits_into_the_ring() -> None:
-    ring = CompletionRing(memoryview(bytearray(region_size(RING_BYTES))), RING_BYTES)
+    ring = RecordRing(memoryview(bytearray(region_size(RING_BYTES))), RING_BYTES)
     size = RING_HEAD.size + COMPLETION_HEAD.size + MAX_APPEND_ENTRIES * COMPLETION_ENTRY.size
     assert size <= ring.max_record_bytes

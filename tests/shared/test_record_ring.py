@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kbroker.shared.completion_ring import CompletionRing, region_size
+from kbroker.shared.record_ring import RecordRing, region_size
 
 CAPACITY = 256
 STEPS = st.lists(st.one_of(st.binary(max_size=CAPACITY // 4), st.none()), max_size=80)
 
 
-def make_ring(capacity: int = CAPACITY) -> tuple[CompletionRing, memoryview]:
+def make_ring(capacity: int = CAPACITY) -> tuple[RecordRing, memoryview]:
     memory = memoryview(bytearray(region_size(capacity)))
-    return CompletionRing(memory, capacity), memory
+    return RecordRing(memory, capacity), memory
 
 
 @given(steps=STEPS)
 def test_records_come_out_whole_and_in_order(steps: list[bytes | None]) -> None:
     """None stands for the reader's turn; two ends over the same memory, as in two processes."""
     writer, memory = make_ring()
-    reader = CompletionRing(memory, CAPACITY)
+    reader = RecordRing(memory, CAPACITY)
     expected: deque[bytes] = deque()
     for step in steps:
         if step is None:
@@ -61,7 +61,7 @@ def test_a_full_ring_refuses_and_goes_on_once_it_was_read() -> None:
 def test_a_reader_born_anew_starts_at_the_head() -> None:
     ring, memory = make_ring()
     ring.put(b"for the one who died")
-    born_anew = CompletionRing(memory, CAPACITY)
+    born_anew = RecordRing(memory, CAPACITY)
     born_anew.skip_all()
     ring.put(b"for the new one")
     assert born_anew.take() == [b"for the new one"]
@@ -74,6 +74,6 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_half_visible() -> None:
     before = bytes(memory[:8])
     assert ring.put(b"killed before the head moved")
     memory[:8] = before
-    born_anew = CompletionRing(memory, CAPACITY)
+    born_anew = RecordRing(memory, CAPACITY)
     assert born_anew.put(b"next")
     assert ring.take() == [b"whole", b"next"]

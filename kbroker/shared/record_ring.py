@@ -1,8 +1,8 @@
 """
-The way back from an IO worker to a network worker: a ring of records in shared memory, one writer, one reader.
+A ring of records in shared memory between two workers: one writes, one reads, nobody waits.
 
-    bytes 0..7      head: bytes ever written (by the IO worker)
-    bytes 64..71    tail: bytes ever read (by the network worker); another cache line
+    bytes 0..7      head: bytes ever written (by the writer)
+    bytes 64..71    tail: bytes ever read (by the reader); another cache line
     bytes 128..     the ring: records of [int32 size][payload], padded to 8; size -1 means "go on at the start"
 
 The head moves after the record is whole, so a writer killed in the middle leaves nothing half visible; a reader born
@@ -19,7 +19,7 @@ _SIZE = Struct("=i")
 _WRAP = -1
 
 
-class CompletionRing:
+class RecordRing:
     """
     The ring over a shared buffer.
 
@@ -62,6 +62,11 @@ class CompletionRing:
         data[position + 4 : position + 4 + size] = payload
         words[0] = head + needed
         return True
+
+    def has_records(self) -> bool:
+        """Return whether there is something to take."""
+        words = self._words
+        return words[0] != words[_TAIL_WORD]
 
     def take(self) -> list[bytes]:
         """Return the records written since the last call, oldest first."""
