@@ -81,6 +81,8 @@ class OwnedPartitions:
         self._io_index = io_index
         self._io_workers = io_workers
         self._rows: dict[TopicPartition, int] = {}
+        self._unopened: set[int] = set()
+        """Rows of partitions whose log could not be opened or made."""
         self.image = MetadataImage()
 
     def topic(self, name: str) -> TopicState | None:
@@ -155,11 +157,31 @@ class OwnedPartitions:
                 log = None
         except KafkaError as error:
             logger.error("%s: %s", name, error)
+        if log is None:
+            self._unopened.add(state.row)
+        else:
+            self._unopened.discard(state.row)
         owned = OwnedPartition(state.row, log, state.leader_epoch)
         self._rows[name] = state.row
         self._dispatcher.partitions[state.row] = owned
         self._set_epoch(owned, state)
         self._dispatcher.publish(owned)
+
+    def open_again(self) -> PartitionChanges:
+        """Try again to open the logs that could not be while the disk was full; costs nothing when there are none."""
+        changes = PartitionChanges([], [], [])
+        for row in [row for row in self._unopened if row not in self._dispatcher.partitions]:
+            self._unopened.discard(row)
+        if self._unopened and not self._manager.offline_dirs:
+            for topic in self.image.topics.values():
+                for state in topic.partitions:
+                    if state.row in self._unopened:
+                        name = TopicPartition(topic.name, state.partition)
+                        self._open_one(topic, state, name, is_new=False)
+                        if state.row not in self._unopened:
+                            logger.info("%s: open now", name)
+                            changes.opened.append(name)
+        return changes
 
     def _set_epoch(self, owned: OwnedPartition, state: PartitionState) -> None:
         owned.leader_epoch = state.leader_epoch

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL_MS = 250
 TICK_INTERVAL_MS = 500
+OPEN_AGAIN_INTERVAL_MS = 2000
 _SHORTEST_FLUSH_CHECK_MS = 200
 GENERATION = WorkerField.GENERATION
 
@@ -130,6 +131,7 @@ class IoWorker:
         loop = self._loop
         loop.every(HEARTBEAT_INTERVAL_MS, self._beat)
         loop.every(TICK_INTERVAL_MS, self._tick)
+        loop.every(OPEN_AGAIN_INTERVAL_MS, self._open_again)
         loop.at_turn_end(self._end_turn)
         loop.run()
         self._close()
@@ -159,6 +161,12 @@ class IoWorker:
             # What is staged belongs to the active segment; retention may roll it.
             self._dispatcher.end_turn()
             self._partitions.publish(self._manager.tick(self._clock.wall_ms()))
+
+    def _open_again(self) -> None:
+        if self._ready:
+            changes = self._partitions.open_again()
+            if changes.opened:
+                self._changed(changes)
 
     # --- commands ---------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class Directory:
 
 
 def read_all(log, end):
-    """Return offset and value of each record that a consumer, who checks the checksums, can get from the log's start."""
+    """Return offset and value of each record that a consumer, who checks the checksums, can get."""
     reader, row, offset, found = LogReader(log.directory), log.row(), log.log_start_offset, {}
     while offset < row.log_end_offset:
         piece = reader.read(row, offset, 100_000, row.log_end_offset)
