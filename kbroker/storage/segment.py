@@ -40,7 +40,7 @@ def write_at(fd: int, buffers: Sequence[Buffer], position: int) -> None:
 
     Why pieces: the kernel fills its page cache with blocks as large as the write. Blocks of up to 32 KiB come from the
     CPU's own store of pages in use a moment ago; larger ones are cut from free memory, which a virtual machine may have
-    handed back to its host: measured 1.2 to 2.0 s of CPU per GB with writes of 1 MB, 0.3 s with 32 KiB (docs/decisions/0007).
+    handed back to its host: 1.2 to 2.0 s of CPU per GB with writes of 1 MB, 0.3 s with 32 KiB (docs/decisions/0007).
     """
     pending: list[Buffer] = list(buffers)
     left = sum(len(buffer) for buffer in pending)
