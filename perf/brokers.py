@@ -216,7 +216,9 @@ class Kafka(BrokerUnderTest):
 
     def _java(self, *arguments: str) -> list[str]:
         logging = f"-Dlog4j.configuration=file:{PROJECT / 'tests/java/log4j.properties'}"
-        return ["java", *KAFKA_JVM_OPTIONS, logging, "-cp", f"{KAFKA_JARS}/*", *arguments]
+        # Where compression libraries unpack themselves; it goes with the broker's directory.
+        scratch = f"-Djava.io.tmpdir={self.properties.parent}"
+        return ["java", *KAFKA_JVM_OPTIONS, scratch, logging, "-cp", f"{KAFKA_JARS}/*", *arguments]
 
     def _command(self) -> list[str]:
         return self._java("kafka.Kafka", str(self.properties))

@@ -24,8 +24,8 @@ from kbroker.ipc.commands import (
     pack_request,
     unpack_request,
 )
-from kbroker.shared.record_ring import RecordRing, region_size
 from kbroker.shared.layout import RING_BYTES
+from kbroker.shared.record_ring import RecordRing, region_size
 
 HEADER = SENDER.pack(MESSAGE, 3, 7)
 TEXT = st.text(max_size=40)

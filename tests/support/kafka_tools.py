@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +54,14 @@ _CLASSES_3_9 = {
 }
 
 
+@functools.cache
+def _scratch_directory() -> str:
+    """Return a directory that lives as long as this test session."""
+    directory = tempfile.mkdtemp(prefix="kbroker-java-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
 class KafkaTools:
     """The tools of one Kafka version, named as their shell scripts are (without kafka- and .sh)."""
 
@@ -68,7 +79,9 @@ class KafkaTools:
         if self.version == "3.9":
             main = _CLASSES_3_9.get(tool, main)
         logging = f"-Dlog4j.configuration=file:{PROJECT / 'tests/java/log4j.properties'}"
-        return ["java", *jvm_options, logging, "-cp", f"{self._jars}/*", main, *arguments]
+        # Where compression libraries unpack themselves; a JVM that is killed does not clean up.
+        scratch = f"-Djava.io.tmpdir={_scratch_directory()}"
+        return ["java", *jvm_options, scratch, logging, "-cp", f"{self._jars}/*", main, *arguments]
 
     def run(
         self,
