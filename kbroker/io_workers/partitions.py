@@ -83,6 +83,7 @@ class OwnedPartitions:
         self._rows: dict[TopicPartition, int] = {}
         self._unopened: set[int] = set()
         """Rows of partitions whose log could not be opened or made."""
+        self._progress: Callable[[], None] = lambda: None
         self.image = MetadataImage()
 
     def topic(self, name: str) -> TopicState | None:
@@ -94,8 +95,13 @@ class OwnedPartitions:
         return self._rows.get(topic_partition)
 
     def load(self, image: MetadataImage, was_clean: list[bool], progress: Callable[[], None]) -> PartitionChanges:
-        """Open the logs found on disk that the first image says are this worker's, and make those that are missing."""
+        """
+        Open the logs found on disk that the first image says are this worker's, and make those that are missing.
+
+        progress  called with each log, here and when a later image is followed: thousands take longer than a heartbeat
+        """
         self.image = image
+        self._progress = progress
 
         def owns(topic_partition: TopicPartition) -> bool:
             topic = image.topics.get(topic_partition.topic)
@@ -150,6 +156,7 @@ class OwnedPartitions:
             self._dispatcher.publish(owned)
 
     def _open_one(self, topic: TopicState, state: PartitionState, name: TopicPartition, *, is_new: bool) -> None:
+        self._progress()
         log: Log | None = None
         try:
             log = self._manager.create(name, topic.topic_id, is_new=is_new)
@@ -203,6 +210,7 @@ class OwnedPartitions:
             del self._rows[name]
             self._dispatcher.partitions.pop(state.row, None)
             changes.closed.append(name)
+            self._progress()
             try:
                 self._manager.delete(name)
             except KafkaError as error:
