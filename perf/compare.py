@@ -64,7 +64,7 @@ def touch_memory(gigabytes: float) -> None:
     Write to free memory once.
 
     A virtual machine gets its memory from the host when it first writes to it, at up to 2.4 s per GB: whichever broker
-    happened to run first would pay for it.
+    happened to run first would pay for it. (Where the host takes back what is free, both pay.)
     """
     size = int(gigabytes * 2**30)
     with mmap.mmap(-1, size) as memory:
@@ -153,7 +153,7 @@ def parse_arguments() -> argparse.Namespace:
         "--directory", help="where the brokers keep their data (default: the directory for temporary files)"
     )
     parser.add_argument(
-        "--warm-memory-gb", type=float, help="memory to touch at the start (default: 8 or half of what is free)"
+        "--warm-memory-gb", type=float, help="memory to touch at the start (default: 4 or half of what is free)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the results there, too")
     parser.add_argument("--check", action="store_true", help="end with 1 when a bar is not met")
@@ -191,7 +191,7 @@ def main() -> int:
 
     gigabytes = arguments.warm_memory_gb
     if gigabytes is None:
-        gigabytes = 0.5 if arguments.quick else min(8.0, free_gigabytes() / 2)
+        gigabytes = 0.5 if arguments.quick else min(4.0, free_gigabytes() / 2)
     touch_memory(gigabytes)
     progress.say(f"{len(rows)} rows, {rounds} rounds, scale {scale:g}; {gigabytes:.1f} GB of memory touched")
 
