@@ -65,6 +65,28 @@ _SCHEMA = (
 _STAT = "version, cversion, czxid, mzxid, ctime, mtime, ephemeral_owner"
 
 
+@contextmanager
+def damage_explained(path: str) -> Iterator[None]:
+    """
+    Tell what to do when what a store's nodes hold makes no sense: SQLite, without checksums, notices some damage only.
+
+    Raises StartupError in place of what decoding such a node raises.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NoNode) as error:
+        raise StartupError(
+            f"{path}: the metadata store is damaged ({type(error).__name__}: {error}); {_what_to_do(path)}"
+        ) from error
+
+
+def _what_to_do(path: str) -> str:
+    return (
+        f"stop the broker, move the file away together with {path}-wal, and start again: topics are found again by "
+        "their directories, but their configurations are lost"
+    )
+
+
 class _Watch:
     """One callback on one path."""
 
@@ -142,10 +164,7 @@ class EmbeddedStore:
     def _open(self, connection: sqlite3.Connection) -> int:
         """Make the file ready for use; return its last transaction's number."""
         path = self._path
-        damaged = (
-            f"stop the broker, move the file away together with {path}-wal, and start again: topics are found again by "
-            "their directories, but their configurations are lost"
-        )
+        damaged = _what_to_do(path)
         try:
             # Before the first access: with it, the write-ahead log needs no shared memory file.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -189,7 +208,7 @@ class EmbeddedStore:
                     f"{path}: the metadata store cannot be used ({error}); check the disk and its free space"
                 ) from error
             raise StartupError(f"{path}: the metadata store cannot be read ({error}); {damaged}") from error
-        except (TypeError, IndexError) as error:
+        except (TypeError, IndexError, ValueError) as error:
             raise StartupError(f"{path}: the metadata store is incomplete; {damaged}") from error
 
     def _opened(self) -> sqlite3.Connection:

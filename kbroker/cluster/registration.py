@@ -18,7 +18,7 @@ from typing import TypeVar
 from kbroker.clock import Clock
 from kbroker.cluster import nodes
 from kbroker.cluster.controller import new_uuid
-from kbroker.cluster.embedded import EmbeddedStore
+from kbroker.cluster.embedded import EmbeddedStore, damage_explained
 from kbroker.cluster.store import Create, Delete, Operation, SetData, Store
 from kbroker.errors import StartupError
 from kbroker.metadata.image import BrokerState
@@ -66,7 +66,8 @@ def settle_identity(
     on_disk = {log_dir: read_meta_properties(log_dir) for log_dir in log_dirs}
     store = EmbeddedStore(store_path, clock=clock)
     try:
-        stored_cluster_id, stored_broker_id = _stored_identity(store)
+        with damage_explained(store_path):
+            stored_cluster_id, stored_broker_id = _stored_identity(store)
         registration = _reconcile(
             {f"{log_dir}/{META_PROPERTIES}": found for log_dir, found in on_disk.items() if found is not None},
             configured_broker_id,

@@ -19,7 +19,7 @@ from kbroker.clock import SystemClock
 from kbroker.cluster.adoption import plan_adoption
 from kbroker.cluster.client_requests import ClusterRequests
 from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics
-from kbroker.cluster.embedded import EmbeddedStore
+from kbroker.cluster.embedded import EmbeddedStore, damage_explained
 from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
 from kbroker.cluster.publisher import PATIENCE_MS, Publisher
 from kbroker.cluster.registration import BrokerRegistration, register
@@ -88,7 +88,8 @@ class ClusterWorker:
             validate_broker_config=_refused_broker_config,
         )
         register(self._store, registration, broker_state(config, registration, spec.listeners), clock=clock)
-        self._controller.start()
+        with damage_explained(store_path(config)):
+            self._controller.start()
         self._directories = [d for d in config.log_dirs.directories if d not in spec.failed_directories]
         first_life = self._table.get(0, WorkerField.GENERATION) == 1
         if first_life:
