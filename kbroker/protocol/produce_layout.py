@@ -140,6 +140,8 @@ def _uvarint(buffer: memoryview, position: int) -> tuple[int, int]:
         byte = buffer[position]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if value > 0xFFFFFFFF:
+                raise MalformedMessage("a variable-length number does not fit 32 bits")
             return value, position + 1
         shift += 7
     raise MalformedMessage("a variable-length number is longer than five bytes")

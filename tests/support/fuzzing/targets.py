@@ -357,7 +357,10 @@ class _Handlers:
 
     def _handle(self, context: RequestContext) -> None:
         assert 0 <= context.position <= context.end <= len(context.buffer)
-        context.decode(request_class(context.api_key))
+        handler = self.by_key[context.api_key]
+        # ApiVersions comes in whatever version the client knows.
+        if handler.min_version <= context.api_version <= handler.max_version:
+            context.decode(request_class(context.api_key))
         if context.api_key == ApiKey.PRODUCE or context.api_version & 1:
             context.block.retain()
             self._later.append(context)
@@ -370,6 +373,8 @@ class _StrictLog:
 
     def warning(self, _text: str, *_arguments: object) -> None:
         pass
+
+    error = warning
 
     def exception(self, _text: str, *_arguments: object) -> None:
         raise  # noqa: PLE0704 - called while the exception is handled
