@@ -7,11 +7,11 @@ the oldest files. `segments_version` tells that the set of files has changed and
 
 Finding an offset: the segment by its name, a place shortly before it by the mapped index, then batch headers from
 there. An index entry that does not name a batch where it points is damaged; the segment is then walked from its
-beginning. A consumer at the end of the log, the common case, asks for the offset where its last slice ended; that place is
-remembered, and costs no system call at all.
+beginning. A consumer at the end of the log, the common case, asks for the offset where its last slice ended; that place
+is remembered, and costs no system call at all.
 
-Truncation: bytes below the high watermark are never cut nor written anew, so a read bounded by it (every consumer's) finds
-what its row promised, whatever the owner does meanwhile. A follower's read, bounded by the log's end, may race a
+Truncation: bytes below the high watermark are never cut nor written anew, so a read bounded by it (every consumer's)
+finds what its row promised, whatever the owner does meanwhile. A follower's read, bounded by the log's end, may race a
 truncation: its slice can then be short, or begin with a batch of the new history. It checks offsets and checksums, asks
 again, and finds the new `segments_version`.
 """
