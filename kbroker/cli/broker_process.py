@@ -78,12 +78,17 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
     directories, failed = _usable_directories(config.log_dirs.directories)
     remove_stale_names()
     broker_id = config.identity.broker_id
-    registration = settle_identity(
-        directories,
-        NOT_CONFIGURED if broker_id is None else broker_id,
-        cluster_worker.store_path(config),
-        clock=SystemClock(),
-    )
+    try:
+        registration = settle_identity(
+            directories,
+            NOT_CONFIGURED if broker_id is None else broker_id,
+            cluster_worker.store_path(config),
+            clock=SystemClock(),
+        )
+    except OSError as error:
+        raise StartupError(
+            f"{error.filename or directories[0]}: {error.strerror}; the broker's identity is kept there"
+        ) from error
     listeners = bind(
         [
             ListenerAddress(listener.name, listener.security_protocol, listener.host, listener.port)
@@ -91,7 +96,7 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
         ],
         config.sockets.socket_listen_backlog_size,
     )
-    clean = {directory: begin_run(directory) for directory in directories}
+    clean = _begin_runs(directories, failed)
     pools = config.pools
     shared = SharedState.create(
         pools.num_network_threads,
@@ -128,6 +133,21 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
             logger.error("log.dirs=%s: %s; the next start checks its logs", directory, error)
     logger.info("Stopped in order")
     return 0
+
+
+def _begin_runs(directories: list[str], failed: list[str]) -> dict[str, bool]:
+    """Return per log directory whether its last stop was orderly; one that fails moves to `failed`."""
+    clean: dict[str, bool] = {}
+    for directory in list(directories):
+        try:
+            clean[directory] = begin_run(directory)
+        except OSError as error:
+            logger.error("log.dirs=%s: %s; going on without it", directory, error)
+            directories.remove(directory)
+            failed.append(directory)
+    if not directories:
+        raise StartupError(f"log.dirs={failed[0]}: cannot be written; see the line above")
+    return clean
 
 
 def _raise_descriptor_limit() -> None:
