@@ -1,7 +1,7 @@
 """
 kbroker and Apache Kafka in the same run, on the same disk, driven by the same compiled clients.
 
-    scripts/bench                  all rows, three rounds: a quarter of an hour; writes perf/baseline.json, perf/README.md
+    scripts/bench                  all rows, three rounds: a quarter of an hour; writes baseline.json, README.md
     scripts/bench --quick          a twentieth of the load, one round: to see that it works; writes nothing
     scripts/bench --rows NAME,...  some rows (--list tells their names)
     scripts/bench --rounds N       how often the two take turns
