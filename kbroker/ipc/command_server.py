@@ -32,6 +32,7 @@ from kbroker.ipc.commands import (
 )
 from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.ipc.spinning import Spinning
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerKind
 
@@ -41,6 +42,9 @@ CommandHandler = Callable[[int, bytes, Command], None]
 _CHECK_INTERVAL_MS = 1_000
 """A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS = 1
+
+_SPIN_US = 150
+"""How long to look for the next append of a client that sends one after the other: an answer's way there and back."""
 
 
 class CommandServer:
@@ -78,6 +82,11 @@ class CommandServer:
         self._forks = -1
         io_index = worker - table.io_worker(0)
         self._append_rings = shared.commands[io_index] if io_index >= 0 else []
+        # Whether the last append was all that its sender had under way.
+        self._one_under_way = False
+        self._spinning = Spinning(_SPIN_US)
+        if self._append_rings:
+            loop.before_sleep = self._await_append
         doorbell.listen(loop, shared.doorbells[worker], self._rung)
         self._mailbox.watch(loop)
         loop.at_turn_end(self.flush)
@@ -87,11 +96,26 @@ class CommandServer:
     def _rung(self) -> None:
         if self._table.get(0, WorkerField.FORKS) != self._forks:
             self.check_peers()
+        self._take_appends()
+
+    def _take_appends(self) -> None:
+        self._one_under_way = False
         for ring in self._append_rings:
             for record in ring.take():
+                generation, one_under_way = APPENDS_HEAD.unpack_from(record, 0)
                 # What was meant for this worker's predecessor has been given up by its sender.
-                if APPENDS_HEAD.unpack_from(record, 0)[0] == self._generation:
+                if generation == self._generation:
+                    self._one_under_way = one_under_way == 1
                     self._deliver(record[APPENDS_HEAD.size :])
+
+    def _await_append(self) -> bool:
+        """Look for the append that follows the answer just given; return whether it came."""
+        if self._one_under_way:
+            if self._spinning.look(self._append_rings):
+                self._take_appends()
+                return True
+            self._one_under_way = False
+        return False
 
     def _deliver(self, message: bytes) -> None:
         magic, sender, generation = SENDER.unpack_from(message, 0)

@@ -29,8 +29,11 @@ from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
-APPENDS_HEAD = Struct("=I4x")
-"""Before a message in a ring of appends: the generation of the IO worker it is meant for."""
+APPENDS_HEAD = Struct("=II")
+"""
+Before a message in a ring of appends: the generation of the IO worker it is meant for, and 1 when nothing else is under
+way for the sender: it waits for just this one, and the next will follow the answer.
+"""
 
 
 class CommandKind(IntEnum):

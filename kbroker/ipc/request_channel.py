@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from os import sched_yield
-from time import perf_counter_ns
 from typing import Any
 
 import zmq
@@ -42,6 +40,7 @@ from kbroker.ipc.commands import (
 )
 from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.ipc.spinning import Spinning
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField
 
@@ -52,11 +51,8 @@ CHECK_INTERVAL_MS = 1_000
 """A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS = 1
 
-_SPIN_NS = 60_000
-"""How long to look for completions before sleeping: what a small append takes (perf/clients, one outstanding)."""
-_MAX_SPIN_CREDIT = 8
-_TRIAL_SPIN_CREDIT = 2
-_SLEEPS_BETWEEN_TRIALS = 64
+_SPIN_US = 60
+"""How long to look for a completion before sleeping: what a small append takes."""
 _result = AppendResult._make
 _HEAD_BYTES = COMPLETION_HEAD.size
 _ENTRY_BYTES = COMPLETION_ENTRY.size
@@ -108,7 +104,7 @@ class RequestChannel:
         self._mailbox.watch(loop)
         self._forks = 0
         doorbell.listen(loop, shared.doorbells[worker], self._rung)
-        self._spin_credit = _MAX_SPIN_CREDIT
+        self._spinning = Spinning(_SPIN_US)
         loop.before_sleep = self._await_completions
         loop.at_turn_end(self.flush)
         loop.every(CHECK_INTERVAL_MS, self.check_peers)
@@ -191,7 +187,7 @@ class RequestChannel:
                     # Not born yet: the turn after its birth is soon enough.
                     self._dirty_appends.append(io_index)
                     continue
-            head = APPENDS_HEAD.pack(outbox.generation) + self._header
+            head = APPENDS_HEAD.pack(outbox.generation, len(self._appends) == 1) + self._header
             ring = self._command_rings[io_index]
             limit = ring.max_record_bytes - len(head)
             first = 0
@@ -228,23 +224,12 @@ class RequestChannel:
         Falling asleep and being woken costs more than a small append takes. The processor is offered to others all the
         while, and who finds that its owners take longer (large batches, a busy machine) looks less often.
         """
-        if not self._appends:
+        if len(self._appends) != 1:
+            # With several under way something always goes on, and processor time is worth more than a wake-up.
             return False
-        credit = self._spin_credit
-        if credit <= 0:
-            self._spin_credit = credit + 1 if credit < 0 else _TRIAL_SPIN_CREDIT
-            return False
-        deadline = perf_counter_ns() + _SPIN_NS
-        rings = self._rings
-        while perf_counter_ns() < deadline:
-            for ring in rings:
-                if ring.has_records():
-                    self._take_completions()
-                    if credit < _MAX_SPIN_CREDIT:
-                        self._spin_credit = credit + 1
-                    return True
-            sched_yield()
-        self._spin_credit = credit - 2 if credit > 2 else -_SLEEPS_BETWEEN_TRIALS
+        if self._spinning.look(self._rings):
+            self._take_completions()
+            return True
         return False
 
     def _take_completions(self) -> None:
