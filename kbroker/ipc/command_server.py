@@ -32,7 +32,7 @@ from kbroker.ipc.commands import (
 )
 from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
 from kbroker.ipc.event_loop import EventLoop
-from kbroker.ipc.spinning import Spinning
+from kbroker.ipc.spinning import Patience, Spinning, ring_unless_looking
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerKind
 
@@ -42,9 +42,6 @@ CommandHandler = Callable[[int, bytes, Command], None]
 _CHECK_INTERVAL_MS = 1_000
 """A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS = 1
-
-_SPIN_US = 150
-"""How long to look for the next append of a client that sends one after the other: an answer's way there and back."""
 
 
 class CommandServer:
@@ -84,7 +81,9 @@ class CommandServer:
         self._append_rings = shared.commands[io_index] if io_index >= 0 else []
         # Whether the last append was all that its sender had under way.
         self._one_under_way = False
-        self._spinning = Spinning(_SPIN_US)
+        # For the next append of a client that sends one after the other: an answer's way there and back.
+        self._patience = Patience()
+        self._spinning = Spinning(table, worker, self._append_rings, loop.peek)
         if self._append_rings:
             loop.before_sleep = self._await_append
         doorbell.listen(loop, shared.doorbells[worker], self._rung)
@@ -105,17 +104,22 @@ class CommandServer:
                 generation, one_under_way = APPENDS_HEAD.unpack_from(record, 0)
                 # What was meant for this worker's predecessor has been given up by its sender.
                 if generation == self._generation:
+                    self._patience.end()
                     self._one_under_way = one_under_way == 1
                     self._deliver(record[APPENDS_HEAD.size :])
 
     def _await_append(self) -> bool:
-        """Look for the append that follows the answer just given; return whether it came."""
+        """Look for the append that follows the answer just given; return whether it, or something else, came."""
+        window_ns = 0
         if self._one_under_way:
-            if self._spinning.look(self._append_rings):
-                self._take_appends()
-                return True
+            # Once per answer.
             self._one_under_way = False
-        return False
+            self._patience.begin()
+            window_ns = self._patience.window_ns()
+        if not self._spinning.look(window_ns):
+            return False
+        self._take_appends()
+        return True
 
     def _deliver(self, message: bytes) -> None:
         magic, sender, generation = SENDER.unpack_from(message, 0)
@@ -277,7 +281,8 @@ class Completions:
             # The network worker is slower than this one just now; its ring has room again when it has caught up.
             self._retry_planned = True
             self._loop.call_later(_RING_RETRY_MS, self._retry)
-        doorbell.ring(self._shared.doorbells[self._table.network_worker(index)])
+        worker = self._table.network_worker(index)
+        ring_unless_looking(self._table, worker, self._shared.doorbells[worker])
 
     def _retry(self) -> None:
         self._retry_planned = False

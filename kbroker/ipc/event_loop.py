@@ -20,6 +20,9 @@ from collections.abc import Callable
 Handler = Callable[[int], None]
 """Called with the epoll event bits."""
 
+_UNPOLLED_TURNS = 8
+"""So many turns in a row may do without a look at the descriptors, when something was found elsewhere."""
+
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 
@@ -41,7 +44,17 @@ class Timer:
 class EventLoop:
     """Runs handlers for descriptors and timers until `stop()`."""
 
-    __slots__ = ("_epoll", "_handlers", "_sequence", "_timers", "_turn_end", "before_sleep", "now_ms", "running")
+    __slots__ = (
+        "_epoll",
+        "_handlers",
+        "_peeked",
+        "_sequence",
+        "_timers",
+        "_turn_end",
+        "before_sleep",
+        "now_ms",
+        "running",
+    )
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -53,7 +66,8 @@ class EventLoop:
         """Monotonic milliseconds at the start of this turn."""
         self.running = False
         self.before_sleep: Callable[[], bool] | None = None
-        """Asked before the loop would sleep; True: it found something to do, so look around without sleeping."""
+        """Asked before the loop would sleep; True: it found something to do, so the loop must not."""
+        self._peeked: list[tuple[int, int]] = []
 
     def add(self, fd: int, events: int, handler: Handler) -> None:
         """Call `handler` whenever one of `events` is true for `fd`."""
@@ -96,6 +110,11 @@ class EventLoop:
         """End `run()` after this turn."""
         self.running = False
 
+    def peek(self) -> bool:
+        """Look for events without sleeping; return whether there are any. The next turn handles them."""
+        self._peeked = self._epoll.poll(0)
+        return bool(self._peeked)
+
     def run(self) -> None:
         """Handle events until `stop()` is called."""
         self.running = True
@@ -106,9 +125,19 @@ class EventLoop:
         handlers = self._handlers
         timers = self._timers
         hooks = self._turn_end
+        unpolled = 0
         while self.running:
             if self.before_sleep is not None and self.before_sleep():
-                events = poll(0)
+                if self._peeked:
+                    events, self._peeked = self._peeked, []
+                    unpolled = 0
+                elif unpolled < _UNPOLLED_TURNS:
+                    # A system call saved; whoever writes to descriptors can wait for a few of these turns.
+                    events = []
+                    unpolled += 1
+                else:
+                    events = poll(0)
+                    unpolled = 0
             elif timers:
                 wait = (timers[0][0] - time.monotonic_ns() // 1_000_000) / 1000
                 events = poll(max(0, wait))

@@ -40,7 +40,7 @@ from kbroker.ipc.commands import (
 )
 from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
 from kbroker.ipc.event_loop import EventLoop
-from kbroker.ipc.spinning import Spinning
+from kbroker.ipc.spinning import Patience, Spinning, ring_unless_looking
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField
 
@@ -50,9 +50,6 @@ ReplyDone = Callable[[bytes | None], None]
 CHECK_INTERVAL_MS = 1_000
 """A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS = 1
-
-_SPIN_US = 60
-"""How long to look for a completion before sleeping: what a small append takes."""
 _result = AppendResult._make
 _HEAD_BYTES = COMPLETION_HEAD.size
 _ENTRY_BYTES = COMPLETION_ENTRY.size
@@ -104,8 +101,12 @@ class RequestChannel:
         self._mailbox.watch(loop)
         self._forks = 0
         doorbell.listen(loop, shared.doorbells[worker], self._rung)
-        self._spinning = Spinning(_SPIN_US)
-        loop.before_sleep = self._await_completions
+        # Whether the append last sent was all that was under way: its client waits for just that.
+        self._one_under_way = False
+        self._answer_patience = Patience()
+        self._request_patience = Patience()
+        self._spinning = Spinning(table, worker, self._rings, loop.peek)
+        loop.before_sleep = self._await_what_comes_soon
         loop.at_turn_end(self.flush)
         loop.every(CHECK_INTERVAL_MS, self.check_peers)
         # Not here and now: it may bring completions, and who is told of them is still being put together.
@@ -177,6 +178,10 @@ class RequestChannel:
         """Put the appends of this turn into the rings of their owners, and wake each owner once."""
         shared = self._shared
         dirty, self._dirty_appends = self._dirty_appends, []
+        self._request_patience.end()
+        self._one_under_way = len(self._appends) == 1
+        if self._one_under_way:
+            self._answer_patience.begin()
         for io_index in dirty:
             staged = self._staged_appends[io_index]
             peer = shared.workers.io_worker(io_index)
@@ -187,7 +192,7 @@ class RequestChannel:
                     # Not born yet: the turn after its birth is soon enough.
                     self._dirty_appends.append(io_index)
                     continue
-            head = APPENDS_HEAD.pack(outbox.generation, len(self._appends) == 1) + self._header
+            head = APPENDS_HEAD.pack(outbox.generation, self._one_under_way) + self._header
             ring = self._command_rings[io_index]
             limit = ring.max_record_bytes - len(head)
             first = 0
@@ -207,7 +212,7 @@ class RequestChannel:
                 if not self._retry_planned:
                     self._retry_planned = True
                     self._loop.call_later(_RING_RETRY_MS, self._retry)
-            doorbell.ring(shared.doorbells[peer])
+            ring_unless_looking(shared.workers, peer, shared.doorbells[peer])
 
     def _retry(self) -> None:
         self._retry_planned = False
@@ -217,20 +222,26 @@ class RequestChannel:
             self.check_peers()
         self._take_completions()
 
-    def _await_completions(self) -> bool:
+    def _await_what_comes_soon(self) -> bool:
         """
-        Look for completions for a moment before the loop sleeps; return whether some came.
+        Look around for a moment before the loop sleeps; return whether something came.
 
-        Falling asleep and being woken costs more than a small append takes. The processor is offered to others all the
-        while, and who finds that its owners take longer (large batches, a busy machine) looks less often.
+        For the answer to the one append under way, then for the next request of a client that sends one after the
+        other. With several under way something always goes on, and processor time is worth more than a wake-up.
         """
-        if len(self._appends) != 1:
-            # With several under way something always goes on, and processor time is worth more than a wake-up.
+        window_ns = 0
+        if self._one_under_way:
+            if self._appends:
+                window_ns = self._answer_patience.window_ns()
+            else:
+                # Once per answer.
+                self._one_under_way = False
+                self._request_patience.begin()
+                window_ns = self._request_patience.window_ns()
+        if not self._spinning.look(window_ns):
             return False
-        if self._spinning.look(self._rings):
-            self._take_completions()
-            return True
-        return False
+        self._take_completions()
+        return True
 
     def _take_completions(self) -> None:
         advanced: list[int] = []
@@ -254,6 +265,7 @@ class RequestChannel:
             command_id, count = COMPLETION_HEAD.unpack_from(record, position)
             position += _HEAD_BYTES
             waiting = appends.pop(command_id, None)
+            self._answer_patience.end()
             results = [
                 _result(COMPLETION_ENTRY.unpack_from(record, position + index * _ENTRY_BYTES)) for index in range(count)
             ]

@@ -56,6 +56,9 @@ class WorkerField(IntEnum):
     FORKS = 11
     """In row 0 only: counts the forks of all workers, written by the supervisor after the new GENERATION: who remembers
     it sees with one look whether any peer was born anew."""
+    LOOKS_UNTIL_NS = 12
+    """Monotonic nanoseconds: the worker looks at its rings once more after this time before it sleeps, so what is
+    written well before needs no doorbell; 0 or past: ring."""
 
 
 class WorkerTable:
