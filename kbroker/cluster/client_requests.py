@@ -6,7 +6,6 @@ told, and the answer goes out when they have been.
 
     REQUEST  CreateTopics DeleteTopics CreatePartitions AlterConfigs IncrementalAlterConfigs
     CALL     create_topics          {"topics": [name], "internal": bool} → {"topics": {name: {"error", "message"}}}
-             ensure_offsets_topic   {} → {"error", "message"}
              allocate_producer_ids  {} → {"first", "count"}, or {"error", "message"}
 """
 
@@ -49,8 +48,6 @@ from kbroker.protocol.messages.create_topics import (
 from kbroker.protocol.messages.delete_topics import DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse
 from kbroker.protocol.schema import Message
 
-OFFSETS_TOPIC = "__consumer_offsets"
-
 _DELETE_BY_STATE_SINCE = 6
 _DELETION_DISABLED_SINCE = 3
 
@@ -92,7 +89,6 @@ class ClusterRequests:
         }
         self._calls: dict[str, Callable[[dict[str, Any]], tuple[dict[str, Any], MetadataDelta | None]]] = {
             "create_topics": self._call_create_topics,
-            "ensure_offsets_topic": self._call_ensure_offsets_topic,
             "allocate_producer_ids": self._call_allocate_producer_ids,
         }
 
@@ -215,10 +211,6 @@ class ClusterRequests:
     def _call_create_topics(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], MetadataDelta | None]:
         outcome = self._make_topics(arguments["topics"], internal=arguments["internal"])
         return {"topics": {result.name: _told(result) for result in outcome.results}}, outcome.delta
-
-    def _call_ensure_offsets_topic(self, _arguments: dict[str, Any]) -> tuple[dict[str, Any], MetadataDelta | None]:
-        outcome = self._make_topics([OFFSETS_TOPIC], internal=True)
-        return _told(outcome.results[0]), outcome.delta
 
     def _make_topics(self, names: Sequence[str], *, internal: bool) -> Outcome[TopicResult]:
         if internal:

@@ -63,6 +63,20 @@ class Publisher:
         self._send(self._io, delta)
         self.check()
 
+    def when_published(self, done: Callable[[], None]) -> None:
+        """Call `done` when all that live work with everything that was published so far: now, as a rule."""
+        if not self._queue:
+            done()
+            return
+        last = self._queue[-1]
+        before = last.done
+
+        def both() -> None:
+            before()
+            done()
+
+        last.done = both
+
     def greet(self, worker: int) -> None:
         """Send the whole image to a worker that has none; a network worker gets it once the logs are open."""
         if worker in self._io:

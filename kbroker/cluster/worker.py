@@ -62,6 +62,10 @@ class ClusterWorkerSpec:
     failed_directories: frozenset[str]
 
 
+_CALLS_APART = frozenset({"allocate_producer_ids"})
+"""Calls whose answers have nothing to do with what is published."""
+
+
 def main(shared: SharedState, spec: ClusterWorkerSpec) -> None:
     """Run the cluster worker until the broker stops; the first line after the fork."""
     ClusterWorker(shared, spec).run()
@@ -178,15 +182,24 @@ class ClusterWorker:
     def _call(self, sender: int, message: bytes, command: Command) -> None:
         arguments = json.loads(body_of(message, command))
         before = set(self._controller.image.topics_by_id)
-        answer, delta = self._requests.call(arguments.pop("call"), arguments)
-        self._answer(sender, command.command_id, json.dumps(answer).encode(), delta, before)
+        name = arguments.pop("call")
+        answer, delta = self._requests.call(name, arguments)
+        body = json.dumps(answer).encode()
+        if name in _CALLS_APART:
+            self._server.send(sender, CommandKind.REPLY, command.command_id, body)
+        else:
+            self._answer(sender, command.command_id, body, delta, before)
 
     def _answer(
         self, sender: int, command_id: int, body: bytes, delta: MetadataDelta | None, before: set[Uuid]
     ) -> None:
-        """Publish what changed; answer when everybody has it."""
+        """
+        Publish what changed; answer when everybody has it.
+
+        Also when nothing did: "that topic exists" is no answer to somebody who cannot see it yet.
+        """
         if delta is None:
-            self._server.send(sender, CommandKind.REPLY, command_id, body)
+            self._publisher.when_published(lambda: self._server.send(sender, CommandKind.REPLY, command_id, body))
             return
         deleted = [topic_id for topic_id in before if topic_id not in self._controller.image.topics_by_id]
 

@@ -10,11 +10,13 @@ A directory whose disk fails goes offline alone: its logs answer KAFKA_STORAGE_E
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import heapq
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -44,6 +46,8 @@ _KAFKA_STORAGE_ERROR = 56
 _INCONSISTENT_TOPIC_ID = 103
 _RETENTION_SLICE_MS = 20
 _CHECKPOINTS = (RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT)
+_PLACING_TRIES = 100
+_PLACING_PAUSE_S = 0.001
 
 Done = Callable[[OSError | None], None]
 Background = Callable[[Callable[[], None], Done], None]
@@ -279,14 +283,31 @@ class LogManager:
 
     def _make(self, topic_partition: TopicPartition, topic_id: Uuid) -> Log:
         """Make a log in the emptiest directory. Raises KafkaError(KAFKA_STORAGE_ERROR), LogDirFailed."""
-        index = self._emptiest_dir()
-        if topic_partition in self._known[index]:
-            # A topic of that name was deleted; its recovery point must not vouch for the new log's batches.
-            for name in _CHECKPOINTS:
-                error = self._save_checkpoint(index, name, {topic_partition: 0})
-                if error is not None:
-                    raise storage_error(self._log_dirs[index], error)
-        return self._open(index, topic_partition, topic_id=topic_id)
+        with self._alone_placing():
+            index = self._emptiest_dir()
+            if topic_partition in self._known[index]:
+                # A topic of that name was deleted; its recovery point must not vouch for the new log's batches.
+                for name in _CHECKPOINTS:
+                    error = self._save_checkpoint(index, name, {topic_partition: 0})
+                    if error is not None:
+                        raise storage_error(self._log_dirs[index], error)
+            return self._open(index, topic_partition, topic_id=topic_id)
+
+    @contextlib.contextmanager
+    def _alone_placing(self) -> Iterator[None]:
+        """Keep other IO workers from counting meanwhile: two that look at once find the same directory emptiest."""
+        online = [directory for directory, online in zip(self._log_dirs, self._online, strict=True) if online]
+        lock = -1
+        if len(online) > 1:
+            # Neither a disk that fails just now nor a worker that hangs costs more than the evenness.
+            with contextlib.suppress(OSError):
+                lock = os.open(online[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                _lock_soon(lock)
+        try:
+            yield
+        finally:
+            if lock >= 0:
+                os.close(lock)
 
     def _open(
         self, index: int, topic_partition: TopicPartition, *, topic_id: Uuid | None = None, log_start_offset: int = 0
@@ -524,3 +545,14 @@ def _remove(path: str) -> None:
 def _report_removal(path: str, error: OSError | None) -> None:
     if error is not None:
         logger.warning("%s: not removed: %s", path, error)
+
+
+def _lock_soon(fd: int) -> None:
+    """Lock a file for this process alone; give up, without an error, when that takes longer than it should."""
+    for _ in range(_PLACING_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PLACING_PAUSE_S)
+        else:
+            return

@@ -180,3 +180,16 @@ def test_it_works_on_a_real_loop() -> None:
         cluster.table.set(worker, WorkerField.METADATA_VERSION, 11)
     loop.run()
     loop.close()
+
+
+def test_who_changed_nothing_hears_after_what_was_published_before(cluster: Cluster) -> None:
+    """Two ask for the same topic at once: the second must see it, too, when it is told that it exists."""
+    cluster.publisher.when_published(lambda: cluster.done.append(0))
+    assert cluster.done == [0], "nothing under way: at once"
+    cluster.publish()
+    cluster.publisher.when_published(lambda: cluster.done.append(1))
+    cluster.publisher.when_published(lambda: cluster.done.append(2))
+    cluster.apply(*IOS, version=11)
+    assert cluster.done == [0]
+    cluster.apply(*NETS, version=11)
+    assert cluster.done == [0, 11, 1, 2]

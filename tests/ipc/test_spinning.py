@@ -1,6 +1,6 @@
 """
-Rules under test: who looks sees what comes; nothing written in reliance on a look is missed, however it ends; what takes
-long is slept for.
+Rules under test: who looks sees what comes; nothing written in reliance on a look is missed, however it ends; what
+takes long is slept for.
 """
 
 from __future__ import annotations
