@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from kbroker import __version__
+from kbroker import __version__, is_compiled
 from kbroker.errors import KbrokerError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -42,7 +42,7 @@ class _LazyGroup(click.Group):
 def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if not value or context.resilient_parsing:
         return
-    click.echo(f"kbroker {__version__}")
+    click.echo(f"kbroker {__version__}" + (" (compiled)" if is_compiled() else ""))
     context.exit()
 
 

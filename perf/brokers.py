@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from process_usage import cpu_seconds, descendants, proportional_set_size_bytes
 
+import kbroker
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.headers import encode_request_header
 from kbroker.protocol.messages.api_versions import ApiVersionsRequest
@@ -191,10 +192,8 @@ class Kbroker(BrokerUnderTest):
 
     @classmethod
     def version(cls) -> str:
-        """Return the package's version."""
-        import importlib.metadata  # noqa: PLC0415
-
-        return importlib.metadata.version("kbroker")
+        """Return the package's version, and whether its hot path is compiled."""
+        return kbroker.__version__ + (" (compiled)" if kbroker.is_compiled() else "")
 
 
 class Kafka(BrokerUnderTest):
