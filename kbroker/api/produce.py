@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.request import RequestContext
@@ -26,16 +27,18 @@ from kbroker.protocol.produce_layout import (
 )
 from kbroker.protocol.record_batch import validate_batches, validate_records
 
-VERSIONS = (0, 13)
-OLDEST_SERVED_VERSION = 3
+VERSIONS: Final = (0, 13)
+OLDEST_SERVED_VERSION: Final = 3
 """Older versions carry message formats before v2; they are listed for librdkafka's sake (KAFKA-18659) and refused."""
 
-MAX_RECORDS_BYTES = 64 * 1024 * 1024
+MAX_RECORDS_BYTES: Final = 64 * 1024 * 1024
 """What a batch may decompress to where its records are looked at: a few kilobytes can claim gigabytes."""
 
-_ADMIN_CLIENT_ID = "__admin_client"
+_ADMIN_CLIENT_ID: Final = "__admin_client"
 """The client id that Kafka lets write to internal topics."""
-_NONE = int(ErrorCode.NONE)
+_NONE: Final = int(ErrorCode.NONE)
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,9 @@ class ProduceHandler:
                 pending.lost = True
             else:
                 for (results, place), (code, base_offset, append_time, log_start) in zip(places, appended, strict=True):
-                    results[place] = ProduceResult(results[place].partition, code, base_offset, append_time, log_start)
+                    results[place] = _new(
+                        ProduceResult, (results[place].partition, code, base_offset, append_time, log_start, None)
+                    )
             pending.waiting -= 1
             if not pending.waiting:
                 pending.context.block.release()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kbroker.clock import Clock
 from kbroker.errors import KafkaError, LogDirFailed
@@ -29,9 +29,11 @@ from kbroker.storage.log import Log
 
 logger = logging.getLogger(__name__)
 
-_ENTRIES_AT = APPEND_HEAD.size - COMMAND.size
-_ENTRY_BYTES = APPEND_ENTRY.size
-_NONE = int(ErrorCode.NONE)
+_ENTRIES_AT: Final = APPEND_HEAD.size - COMMAND.size
+_ENTRY_BYTES: Final = APPEND_ENTRY.size
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
+_NONE: Final = int(ErrorCode.NONE)
 
 Committed = Callable[[int], None]
 """Told the error code (0: written) of an internal append."""
@@ -122,7 +124,7 @@ class AppendDispatcher:
             position += _ENTRY_BYTES
             entries.append(self._stage(row, arena[start : start + size], now_ms))
         self.appends += 1
-        self._answers.append(_Answer(sender, command.command_id, entries))
+        self._answers.append(_new(_Answer, (sender, command.command_id, entries)))
 
     def _stage(self, row: int, records: memoryview, now_ms: int) -> _Staged:
         partition = self.partitions.get(row)
@@ -141,7 +143,8 @@ class AppendDispatcher:
         if not partition.touched:
             partition.touched = True
             self._touched.append(partition)
-        return _Staged(partition, last_offset, AppendResult(_NONE, base_offset, append_time, log_start))
+        result = _new(AppendResult, (_NONE, base_offset, append_time, log_start))
+        return _new(_Staged, (partition, last_offset, result))
 
     def append_internal(self, row: int, batch: bytes, committed: Committed) -> None:
         """Append a batch of our own making (a coordinator's records); `committed` is told when the turn is written."""

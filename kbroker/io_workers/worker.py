@@ -42,6 +42,7 @@ TICK_INTERVAL_MS = 500
 OPEN_AGAIN_INTERVAL_MS = 2000
 _SHORTEST_FLUSH_CHECK_MS = 200
 GENERATION = WorkerField.GENERATION
+_STOP_STAGE = int(WorkerField.STOP_STAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class IoWorker:
         self._groups.advance(self._loop)
         self._dispatcher.end_turn()
         self._completions.flush()
-        if self._table.get(self._number, WorkerField.STOP_STAGE):
+        if self._table.get(self._number, _STOP_STAGE):
             self._loop.stop()
 
     def _finish_turn(self) -> None:

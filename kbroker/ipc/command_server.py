@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import zmq
 
@@ -39,9 +40,12 @@ from kbroker.shared.worker_table import WorkerField, WorkerKind
 CommandHandler = Callable[[int, bytes, Command], None]
 """Called with (sender's table number, message, command)."""
 
-_CHECK_INTERVAL_MS = 1_000
+_CHECK_INTERVAL_MS: Final = 1_000
 """A second look: the supervisor rings whenever it has forked."""
-_RING_RETRY_MS = 1
+_RING_RETRY_MS: Final = 1
+_FORKS: Final = int(WorkerField.FORKS)
+_GENERATION: Final = int(WorkerField.GENERATION)
+_APPENDED: Final = int(RingKind.APPENDED)
 
 
 class CommandServer:
@@ -93,7 +97,7 @@ class CommandServer:
         self.check_peers()
 
     def _rung(self) -> None:
-        if self._table.get(0, WorkerField.FORKS) != self._forks:
+        if self._table.get(0, _FORKS) != self._forks:
             self.check_peers()
         self._take_appends()
 
@@ -123,7 +127,7 @@ class CommandServer:
 
     def _deliver(self, message: bytes) -> None:
         magic, sender, generation = SENDER.unpack_from(message, 0)
-        if magic != MESSAGE or self._table.get(sender, WorkerField.GENERATION) != generation:
+        if magic != MESSAGE or self._table.get(sender, _GENERATION) != generation:
             return
         outbox = self._outboxes[sender]
         if outbox.generation != generation:
@@ -165,7 +169,7 @@ class CommandServer:
     def check_peers(self) -> None:
         """Follow peers to their new incarnations; greet a new cluster worker."""
         # Remembered before the generations are looked at: a fork after this line is seen the next time.
-        self._forks = self._table.get(0, WorkerField.FORKS)
+        self._forks = self._table.get(0, _FORKS)
         self.move_fences()
         for outbox in self._outboxes:
             outbox.flush()
@@ -254,7 +258,7 @@ class Completions:
     @staticmethod
     def _pack_appended(appended: list[bytes], records: list[bytes], limit: int) -> None:
         size = sum(map(len, appended)) + RING_HEAD.size
-        head = RING_HEAD.pack(RingKind.APPENDED)
+        head = RING_HEAD.pack(_APPENDED)
         if size <= limit:
             records.append(head + b"".join(appended))
             return

@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-APPENDS_HEAD = Struct("=II")
+APPENDS_HEAD: Final = Struct("=II")
 """
 Before a message in a ring of appends: the generation of the IO worker it is meant for, and 1 when nothing else is under
 way for the sender: it waits for just this one, and the next will follow the answer.
@@ -59,24 +59,28 @@ class RingKind(IntEnum):
     REPLY_PART = 3
 
 
-SENDER = Struct("=BxHI")
-COMMAND = Struct("=BxHiQ")
-APPEND_HEAD = Struct("=BxHiQhxxi")
-APPEND_ENTRY = Struct("=iqi")
-APPEND_ONE = Struct("=BxHiQhxxiiqi")
-APPEND_ONE_BODY_BYTES = APPEND_ONE.size - COMMAND.size
-REQUEST_HEAD = Struct("=hhhh")
+SENDER: Final = Struct("=BxHI")
+COMMAND: Final = Struct("=BxHiQ")
+APPEND_HEAD: Final = Struct("=BxHiQhxxi")
+APPEND_ENTRY: Final = Struct("=iqi")
+APPEND_ONE: Final = Struct("=BxHiQhxxiiqi")
+APPEND_ONE_BODY_BYTES: Final = APPEND_ONE.size - COMMAND.size
+REQUEST_HEAD: Final = Struct("=hhhh")
 
-COMPLETION_HEAD = Struct("=QI")
-COMPLETION_ENTRY = Struct("=hxxxxxxqqq")
-COMPLETION_ONE = Struct("=QIhxxxxxxqqq")
-RING_HEAD = Struct("=B7x")
-ADVANCED_ROW = Struct("=i")
-REPLY_PART_HEAD = Struct("=BB6xQ")
+COMPLETION_HEAD: Final = Struct("=QI")
+COMPLETION_ENTRY: Final = Struct("=hxxxxxxqqq")
+COMPLETION_ONE: Final = Struct("=QIhxxxxxxqqq")
+RING_HEAD: Final = Struct("=B7x")
+ADVANCED_ROW: Final = Struct("=i")
+REPLY_PART_HEAD: Final = Struct("=BB6xQ")
 
-MESSAGE = 0x6B
+MESSAGE: Final = 0x6B
 
-MAX_APPEND_ENTRIES = 4096
+_APPEND: Final = int(CommandKind.APPEND)
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
+
+MAX_APPEND_ENTRIES: Final = 4096
 """Entries of one APPEND: its completion must fit into a record of the ring, whatever a client puts in a request."""
 
 
@@ -118,11 +122,9 @@ def pack_append(command_id: int, acks: int, timeout_ms: int, entries: list[tuple
     """Return an APPEND of (partition row, arena position, bytes) entries."""
     if len(entries) == 1:
         row, position, size = entries[0]
-        return APPEND_ONE.pack(
-            CommandKind.APPEND, 1, APPEND_ONE_BODY_BYTES, command_id, acks, timeout_ms, row, position, size
-        )
+        return APPEND_ONE.pack(_APPEND, 1, APPEND_ONE_BODY_BYTES, command_id, acks, timeout_ms, row, position, size)
     body_bytes = APPEND_HEAD.size - COMMAND.size + len(entries) * APPEND_ENTRY.size
-    head = APPEND_HEAD.pack(CommandKind.APPEND, len(entries), body_bytes, command_id, acks, timeout_ms)
+    head = APPEND_HEAD.pack(_APPEND, len(entries), body_bytes, command_id, acks, timeout_ms)
     return head + b"".join([APPEND_ENTRY.pack(*entry) for entry in entries])
 
 
@@ -164,6 +166,6 @@ def iterate_commands(message: bytes) -> list[Command]:
     while position < end:
         kind, count, size, command_id = unpack(message, position)
         position += head_bytes
-        commands.append(Command(kind, count, size, command_id, position))
+        commands.append(_new(Command, (kind, count, size, command_id, position)))
         position += size
     return commands

@@ -8,7 +8,6 @@ read.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 
@@ -17,16 +16,21 @@ from kbroker.ipc.event_loop import READ, EventLoop
 
 def ring(doorbell: int) -> None:
     """Wake the worker that listens to `doorbell`."""
-    with contextlib.suppress(BlockingIOError):
+    try:
         os.eventfd_write(doorbell, 1)
+    except BlockingIOError:
+        # Rung beyond counting: it will be heard.
+        pass
 
 
 def listen(loop: EventLoop, doorbell: int, answer: Callable[[], None]) -> None:
     """Call `answer` on each turn in which somebody rang."""
 
     def heard(_events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.eventfd_read(doorbell)
+        except BlockingIOError:
+            pass
         answer()
 
     loop.add(doorbell, READ, heard)

@@ -16,15 +16,16 @@ import itertools
 import select
 import time
 from collections.abc import Callable
+from typing import Final
 
 Handler = Callable[[int], None]
 """Called with the epoll event bits."""
 
-_UNPOLLED_TURNS = 8
+_UNPOLLED_TURNS: Final = 8
 """So many turns in a row may do without a look at the descriptors, when something was found elsewhere."""
 
-READ = select.EPOLLIN
-WRITE = select.EPOLLOUT
+READ: Final = select.EPOLLIN
+WRITE: Final = select.EPOLLOUT
 
 
 class Timer:

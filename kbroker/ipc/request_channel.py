@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import zmq
 
@@ -47,12 +47,15 @@ from kbroker.shared.worker_table import WorkerField
 AppendDone = Callable[[list[AppendResult] | None], None]
 ReplyDone = Callable[[bytes | None], None]
 
-CHECK_INTERVAL_MS = 1_000
+CHECK_INTERVAL_MS: Final = 1_000
 """A second look: the supervisor rings whenever it has forked."""
-_RING_RETRY_MS = 1
-_result = AppendResult._make
-_HEAD_BYTES = COMPLETION_HEAD.size
-_ENTRY_BYTES = COMPLETION_ENTRY.size
+_RING_RETRY_MS: Final = 1
+_result: Final = AppendResult._make
+_APPENDED: Final = int(RingKind.APPENDED)
+_ADVANCED: Final = int(RingKind.ADVANCED)
+_FORKS: Final = int(WorkerField.FORKS)
+_HEAD_BYTES: Final = COMPLETION_HEAD.size
+_ENTRY_BYTES: Final = COMPLETION_ENTRY.size
 
 
 class RequestChannel:
@@ -218,7 +221,7 @@ class RequestChannel:
         self._retry_planned = False
 
     def _rung(self) -> None:
-        if self._shared.workers.get(0, WorkerField.FORKS) != self._forks:
+        if self._shared.workers.get(0, _FORKS) != self._forks:
             self.check_peers()
         self._take_completions()
 
@@ -248,9 +251,9 @@ class RequestChannel:
         for ring in self._rings:
             for record in ring.take():
                 kind = record[0]
-                if kind == RingKind.APPENDED:
+                if kind == _APPENDED:
                     self._appended(record)
-                elif kind == RingKind.ADVANCED:
+                elif kind == _ADVANCED:
                     advanced.extend(memoryview(record)[RING_HEAD.size :].cast("i"))
                 else:
                     self._reply_part(record)
@@ -296,7 +299,7 @@ class RequestChannel:
     def check_peers(self) -> None:
         """Notice peers that died: fail what waits for them, greet the cluster worker born anew."""
         # Remembered before the generations are looked at: a fork after this line is seen the next time.
-        self._forks = self._shared.workers.get(0, WorkerField.FORKS)
+        self._forks = self._shared.workers.get(0, _FORKS)
         for outbox in self._outboxes:
             outbox.flush()
             first = outbox.generation == 0

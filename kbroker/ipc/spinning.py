@@ -19,20 +19,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from os import sched_yield
 from time import monotonic_ns
+from typing import Final
 
 from kbroker.ipc import doorbell
 from kbroker.shared.record_ring import RecordRing
 from kbroker.shared.worker_table import WorkerField, WorkerTable
 
-VISIBLE_WITHIN_NS = 20_000
+VISIBLE_WITHIN_NS: Final = 20_000
 """Processors drain their stores within a microsecond; a context switch or an exit to a hypervisor drains them too."""
 
-_WORTH_IT_NS = 600_000
+_WORTH_IT_NS: Final = 600_000
 """What comes later than this, as a rule, is slept for: the processor is worth more than a wake-up."""
-_FIRST_GUESS_NS = 100_000
-_GRACE_NS = 50_000
-_LONGEST_NS = 1_000_000
-_LOOKS_UNTIL = WorkerField.LOOKS_UNTIL_NS
+_FIRST_GUESS_NS: Final = 100_000
+_GRACE_NS: Final = 50_000
+_LONGEST_NS: Final = 1_000_000
+_LOOKS_UNTIL: Final = int(WorkerField.LOOKS_UNTIL_NS)
 
 
 class Patience:

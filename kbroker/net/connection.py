@@ -23,7 +23,7 @@ import select
 import socket
 from collections import deque
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kbroker.api.request import ConnectionInfo, RequestContext
 from kbroker.api.unknown_error import unknown_server_error
@@ -40,17 +40,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SIZE = Struct(">i")
-_API_KEY = Struct(">h")
-_LEFT = select.EPOLLRDHUP
-_HANG_UP = ~(READ | WRITE | _LEFT)
-MAX_PIPELINED = 1_000
-MAX_PIPELINED_BYTES = 8 * 1024 * 1024
+_SIZE: Final = Struct(">i")
+_API_KEY: Final = Struct(">h")
+_PRODUCE: Final = int(ApiKey.PRODUCE)
+_API_VERSIONS: Final = int(ApiKey.API_VERSIONS)
+_LEFT: Final = select.EPOLLRDHUP
+_HANG_UP: Final = ~(READ | WRITE | _LEFT)
+MAX_PIPELINED: Final = 1_000
+MAX_PIPELINED_BYTES: Final = 8 * 1024 * 1024
 """What one connection may have under way to the logs: others' requests wait behind it."""
-MAX_WAITING_OUTPUT_BYTES = 32 * 1024
+MAX_WAITING_OUTPUT_BYTES: Final = 32 * 1024
 """Answers a turn may leave to be sent before the next request is looked at: what a client that never reads costs."""
-LARGE_FRAME_BYTES = 64 * 1024
-MIN_RECEIVE_BYTES = 32 * 1024
+LARGE_FRAME_BYTES: Final = 64 * 1024
+MIN_RECEIVE_BYTES: Final = 32 * 1024
 
 
 class Connection:
@@ -234,7 +236,7 @@ class Connection:
             return True
         return (
             self._pipelining
-            and api_key == ApiKey.PRODUCE
+            and api_key == _PRODUCE
             and len(self._in_flight) < MAX_PIPELINED
             and self._in_flight_bytes < MAX_PIPELINED_BYTES
         )
@@ -258,13 +260,13 @@ class Connection:
             handler = owner.handlers.get(api_key)
             # ApiVersions answers versions it does not know itself: with those it does.
             if handler is None or (
-                not handler.min_version <= header.api_version <= handler.max_version and api_key != ApiKey.API_VERSIONS
+                not handler.min_version <= header.api_version <= handler.max_version and api_key != _API_VERSIONS
             ):
                 self._refuse(framing.explain_unknown(api_key, header.api_version, handler))
                 return
             self._in_flight.append(context)
             self._in_flight_bytes += end - context.position
-            self._pipelining = api_key == ApiKey.PRODUCE
+            self._pipelining = api_key == _PRODUCE
             handler.handle(context)
         except MalformedMessage as error:
             what = "request header" if context is None else framing.api_name(context.api_key, context.api_version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from kbroker.api.handlers import Handler
 from kbroker.api.request import ConnectionInfo
@@ -15,7 +16,7 @@ from kbroker.shared.request_arena import Block, RequestArena
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_BLOCK_BYTES = 256 * 1024
+RECEIVE_BLOCK_BYTES: Final = 256 * 1024
 
 
 class ConnectionSet:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from typing import Final
 
 from kbroker.protocol.schema import Payload
 from kbroker.storage.log_reader import FileSlice, read_bytes
 
-SMALL_SLICE_BYTES = 32 * 1024
-_GATHER_BYTES = 256 * 1024
+SMALL_SLICE_BYTES: Final = 32 * 1024
+_GATHER_BYTES: Final = 256 * 1024
 
 
 def size_of(part: Payload) -> int:

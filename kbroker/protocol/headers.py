@@ -36,15 +36,15 @@ class RequestHeader(NamedTuple):
     """Bytes from the start of the buffer that was read."""
 
 
-_unpack_header = Struct(">hhih").unpack_from
-_unpack_short_header = Struct(">hhi").unpack_from
-_pack_response = Struct(">i").pack
-_pack_flexible_response = Struct(">ix").pack
-_pack_request = Struct(">hhih").pack
-_pack_short_request = Struct(">hhi").pack
+_unpack_header: Final = Struct(">hhih").unpack_from
+_unpack_short_header: Final = Struct(">hhi").unpack_from
+_pack_response: Final = Struct(">i").pack
+_pack_flexible_response: Final = Struct(">ix").pack
+_pack_request: Final = Struct(">hhih").pack
+_pack_short_request: Final = Struct(">hhi").pack
 _FLEXIBLE_SINCE: Final = {key: versions.flexible_since for key, versions in API_VERSIONS.items()}
 _FLEXIBLE_RESPONSE_SINCE: Final = _FLEXIBLE_SINCE | {int(ApiKey.API_VERSIONS): NEVER}
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
 def decode_request_header(buffer: Buffer, position: int = 0) -> RequestHeader:

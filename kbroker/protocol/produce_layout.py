@@ -15,16 +15,18 @@ An IO worker writes the records from the arena they lie in, so what counts here 
 from __future__ import annotations
 
 from struct import Struct, error
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kbroker.errors import MalformedMessage
 
-_LONGEST_TEXT = 32_767
-_ACKS_TIMEOUT_COUNT = Struct(">hii")
-_ACKS_TIMEOUT = Struct(">hi")
-_INT16 = Struct(">h")
-_INT32 = Struct(">i")
-_INDEX_SIZE = Struct(">ii")
+_LONGEST_TEXT: Final = 32_767
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
+_ACKS_TIMEOUT_COUNT: Final = Struct(">hii")
+_ACKS_TIMEOUT: Final = Struct(">hi")
+_INT16: Final = Struct(">h")
+_INT32: Final = Struct(">i")
+_INDEX_SIZE: Final = Struct(">ii")
 
 
 class ProducePartition(NamedTuple):
@@ -91,10 +93,10 @@ def _read_plain(buffer: memoryview, version: int, position: int, end: int) -> tu
         for _ in range(count):
             index, size = _INDEX_SIZE.unpack_from(buffer, position)
             position += 8
-            partitions.append(ProducePartition(index, position, size))
+            partitions.append(_new(ProducePartition, (index, position, size)))
             position = _skip(size, position, end)
         topics.append((name, partitions))
-    return ProduceLayout(transactional_id, acks, timeout_ms, topics), position
+    return _new(ProduceLayout, (transactional_id, acks, timeout_ms, topics)), position
 
 
 def _read_flexible(buffer: memoryview, version: int, position: int, end: int) -> tuple[ProduceLayout, int]:
@@ -120,13 +122,13 @@ def _read_flexible(buffer: memoryview, version: int, position: int, end: int) ->
         for _ in range(_bounded(count - 1, position, end)):
             index = _INT32.unpack_from(buffer, position)[0]
             size, position = _uvarint(buffer, position + 4)
-            partitions.append(ProducePartition(index, position, size - 1))
+            partitions.append(_new(ProducePartition, (index, position, size - 1)))
             position = _skip(size - 1, position, end)
             position = position + 1 if not buffer[position] else _skip_tags(buffer, position, end)
         topics.append((name, partitions))
         position = position + 1 if not buffer[position] else _skip_tags(buffer, position, end)
     position = position + 1 if not buffer[position] else _skip_tags(buffer, position, end)
-    return ProduceLayout(transactional_id, acks, timeout_ms, topics), position
+    return _new(ProduceLayout, (transactional_id, acks, timeout_ms, topics)), position
 
 
 def _uvarint(buffer: memoryview, position: int) -> tuple[int, int]:
@@ -180,11 +182,11 @@ def _skip_tags(buffer: memoryview, position: int, end: int) -> int:
     return position
 
 
-_RESULT_V0 = Struct(">ihq")
-_RESULT_V2 = Struct(">ihqq")
-_RESULT_V5 = Struct(">ihqqq")
-_NO_RECORD_ERRORS = bytes(4)
-_NULL_TEXT = b"\xff\xff"
+_RESULT_V0: Final = Struct(">ihq")
+_RESULT_V2: Final = Struct(">ihqq")
+_RESULT_V5: Final = Struct(">ihqqq")
+_NO_RECORD_ERRORS: Final = bytes(4)
+_NULL_TEXT: Final = b"\xff\xff"
 
 
 def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[ProduceResult]]]) -> bytes:

@@ -22,7 +22,7 @@ is refused, and those with bounds on each record's timestamp.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastcrc import crc32
 
@@ -36,31 +36,33 @@ if TYPE_CHECKING:
     from kbroker.types import Buffer
 
 
-_HEADER = Struct(">qiibIhiqqqhii")
-_unpack_header = _HEADER.unpack_from
-_CRC_AND_LATER = Struct(">hiqqqhii")
-_BEFORE_CRC = Struct(">qiibI")
-_OFFSET_AND_SIZE = Struct(">qi").unpack_from
-_crc32c = crc32.iscsi
+_HEADER: Final = Struct(">qiibIhiqqqhii")
+_unpack_header: Final = _HEADER.unpack_from
+_CRC_AND_LATER: Final = Struct(">hiqqqhii")
+_BEFORE_CRC: Final = Struct(">qiibI")
+_OFFSET_AND_SIZE: Final = Struct(">qi").unpack_from
+_crc32c: Final = crc32.iscsi
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
 
-HEADER_BYTES = 61
+HEADER_BYTES: Final = 61
 """Bytes of a batch before its records."""
-SIZE_PREFIX_BYTES = 12
+SIZE_PREFIX_BYTES: Final = 12
 """Bytes of a batch that its own length field does not count."""
-_CHECKED_FROM = 21
-_SMALLEST_OLD_MESSAGE = 14
-CURRENT_MAGIC = 2
+_CHECKED_FROM: Final = 21
+_SMALLEST_OLD_MESSAGE: Final = 14
+CURRENT_MAGIC: Final = 2
 
-CODEC_MASK = 0x07
-LOG_APPEND_TIME_FLAG = 0x08
-TRANSACTIONAL_FLAG = 0x10
-CONTROL_FLAG = 0x20
-DELETE_HORIZON_FLAG = 0x40
+CODEC_MASK: Final = 0x07
+LOG_APPEND_TIME_FLAG: Final = 0x08
+TRANSACTIONAL_FLAG: Final = 0x10
+CONTROL_FLAG: Final = 0x20
+DELETE_HORIZON_FLAG: Final = 0x40
 
-NO_PRODUCER_ID = -1
-NO_SEQUENCE = -1
+NO_PRODUCER_ID: Final = -1
+NO_SEQUENCE: Final = -1
 
-DEFAULT_MAX_RECORDS_BYTES = 256 * 1024 * 1024
+DEFAULT_MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
 """What one batch may decompress to when the caller sets no bound of its own."""
 
 
@@ -146,21 +148,24 @@ def read_batch_header(buffer: Buffer, position: int = 0) -> BatchHeader:
     size_bytes = length + SIZE_PREFIX_BYTES
     if magic != CURRENT_MAGIC or size_bytes < HEADER_BYTES or size_bytes > left:
         raise _unreadable(buffer, position)
-    return BatchHeader(
-        base_offset,
-        size_bytes,
-        leader_epoch,
-        magic,
-        crc,
-        attributes,
-        last_offset_delta,
-        base_timestamp,
-        max_timestamp,
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        record_count,
-        position,
+    return _new(
+        BatchHeader,
+        (
+            base_offset,
+            size_bytes,
+            leader_epoch,
+            magic,
+            crc,
+            attributes,
+            last_offset_delta,
+            base_timestamp,
+            max_timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            record_count,
+            position,
+        ),
     )
 
 
@@ -280,21 +285,24 @@ def validate_batches(
         raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
     if max_timestamp is not None and batch_max_timestamp > max_timestamp:
         raise KafkaError(ErrorCode.INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}")
-    return BatchHeader(
-        base_offset,
-        size_bytes,
-        leader_epoch,
-        magic,
-        crc,
-        attributes,
-        last_offset_delta,
-        base_timestamp,
-        batch_max_timestamp,
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        record_count,
-        0,
+    return _new(
+        BatchHeader,
+        (
+            base_offset,
+            size_bytes,
+            leader_epoch,
+            magic,
+            crc,
+            attributes,
+            last_offset_delta,
+            base_timestamp,
+            batch_max_timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            record_count,
+            0,
+        ),
     )
 
 

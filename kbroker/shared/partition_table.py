@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kbroker.shared.versioned_row import WORD_BYTES, VersionedRowLayout
 from kbroker.types import Uuid
@@ -63,12 +63,12 @@ class PartitionRow(NamedTuple):
     """Bytes of all segments together."""
 
 
-_LAYOUT = VersionedRowLayout(len(PartitionRow._fields))
-_IDENTITY = Struct("=16sq")
-_IDENTITY_BYTES = 4 * WORD_BYTES
-_HEADER_BYTES = 64
-ROW_BYTES = _IDENTITY_BYTES + _LAYOUT.size_bytes
-_make_row = PartitionRow._make
+_LAYOUT: Final = VersionedRowLayout(len(PartitionRow._fields))
+_IDENTITY: Final = Struct("=16sq")
+_IDENTITY_BYTES: Final = 4 * WORD_BYTES
+_HEADER_BYTES: Final = 64
+ROW_BYTES: Final = _IDENTITY_BYTES + _LAYOUT.size_bytes
+_make_row: Final = PartitionRow._make
 
 
 def region_size(rows: int) -> int:

@@ -12,11 +12,12 @@ again starts at the head. Waking the reader is the caller's business (kbroker.ip
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
-_DATA = 128
-_TAIL_WORD = 8
-_SIZE = Struct("=i")
-_WRAP = -1
+_DATA: Final = 128
+_TAIL_WORD: Final = 8
+_SIZE: Final = Struct("=i")
+_WRAP: Final = -1
 
 
 class RecordRing:

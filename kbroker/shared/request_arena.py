@@ -9,13 +9,15 @@ are handed out again first, so that a steady load touches few pages.
 
 from __future__ import annotations
 
+from typing import Final
+
 from kbroker.shared.memory import SharedRegion
 
-PAGE_BYTES = 64 * 1024
-FREE_OF_CHARGE_BYTES = 256 * 1024
+PAGE_BYTES: Final = 64 * 1024
+FREE_OF_CHARGE_BYTES: Final = 256 * 1024
 """The block that all connections of a worker share; a limit counts from there."""
 
-_DISCARD_BYTES = 4 * 1024 * 1024
+_DISCARD_BYTES: Final = 4 * 1024 * 1024
 
 
 class Block:

@@ -13,8 +13,9 @@ version before and after has seen one whole row.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
-WORD_BYTES = 8
+WORD_BYTES: Final = 8
 
 
 class VersionedRowLayout:

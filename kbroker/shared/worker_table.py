@@ -80,11 +80,11 @@ class WorkerTable:
         self._words_per_row = BASE_WORDS + network
         self._words = memory[: region_size(network, io)].cast("q")
 
-    def get(self, worker: int, field: WorkerField) -> int:
-        """Return one word of a worker's row."""
+    def get(self, worker: int, field: int) -> int:
+        """Return one word of a worker's row, see WorkerField."""
         return self._words[worker * self._words_per_row + field]
 
-    def set(self, worker: int, field: WorkerField, value: int) -> None:
+    def set(self, worker: int, field: int, value: int) -> None:
         """Write one word; only the writer named in WorkerField may."""
         self._words[worker * self._words_per_row + field] = value
 

@@ -18,7 +18,7 @@ import os
 import random
 from bisect import bisect_right
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastcrc import crc32
 
@@ -66,26 +66,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_OFFSET_OUT_OF_RANGE = 1
-_CORRUPT_MESSAGE = 2
-_RECORD_LIST_TOO_LARGE = 18
-_KAFKA_STORAGE_ERROR = 56
-_INCONSISTENT_TOPIC_ID = 103
+_OFFSET_OUT_OF_RANGE: Final = 1
+_CORRUPT_MESSAGE: Final = 2
+_RECORD_LIST_TOO_LARGE: Final = 18
+_KAFKA_STORAGE_ERROR: Final = 56
+_INCONSISTENT_TOPIC_ID: Final = 103
 
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-_unpack_header = BATCH_HEADER.unpack_from
-_pack_prefix = Struct(">qii").pack_into
-_pack_attributes = Struct(">h").pack_into
-_pack_timestamp = Struct(">q").pack_into
-_pack_crc = Struct(">I").pack_into
-_pack_index_entry = offset_index.pack_entry
-_pack_time_index_entry = time_index.pack_entry
-_crc32c = crc32.iscsi
+_unpack_header: Final = BATCH_HEADER.unpack_from
+_pack_prefix: Final = Struct(">qii").pack_into
+_pack_attributes: Final = Struct(">h").pack_into
+_pack_timestamp: Final = Struct(">q").pack_into
+_pack_crc: Final = Struct(">I").pack_into
+_pack_index_entry: Final = offset_index.pack_entry
+_pack_time_index_entry: Final = time_index.pack_entry
+_crc32c: Final = crc32.iscsi
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
 
-_ONLINE = int(PartitionRowState.ONLINE)
-_OFFLINE = int(PartitionRowState.OFFLINE)
-_make_row = PartitionRow._make
+_ONLINE: Final = int(PartitionRowState.ONLINE)
+_OFFLINE: Final = int(PartitionRowState.OFFLINE)
+_make_row: Final = PartitionRow._make
 
 _Header = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 _sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -552,9 +554,8 @@ class Log:
             offset += header[6] + 1
         self._staged.append(records)
         self._next_offset = end_offset
-        return StagedAppend(
-            base_offset, end_offset - 1, now_ms if self._append_time else -1, self.log_start_offset, False
-        )
+        append_time = now_ms if self._append_time else -1
+        return _new(StagedAppend, (base_offset, end_offset - 1, append_time, self.log_start_offset, False))
 
     def stage_replicated(self, records: memoryview, now_ms: int) -> int:
         """

@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from kbroker.storage import offset_index, time_index
 from kbroker.storage.checkpoints import replace_file
@@ -26,10 +27,10 @@ from kbroker.storage.paths import (
 )
 from kbroker.types import Buffer
 
-MAX_RELATIVE_OFFSET = 2**31 - 1
-_MAX_BUFFERS = 1024
-_PIECE_BYTES = 32 * 1024
-_WHOLE_WRITE_BYTES = 64 * 1024
+MAX_RELATIVE_OFFSET: Final = 2**31 - 1
+_MAX_BUFFERS: Final = 1024
+_PIECE_BYTES: Final = 32 * 1024
+_WHOLE_WRITE_BYTES: Final = 64 * 1024
 
 
 def write_at(fd: int, buffers: Sequence[Buffer], position: int) -> None:
