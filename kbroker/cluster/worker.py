@@ -7,6 +7,7 @@ answered when all workers know.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -36,7 +37,7 @@ from kbroker.metadata.image import BrokerState, Endpoint
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerState
 from kbroker.storage.checkpoints import read_partition_metadata
-from kbroker.storage.paths import partition_directories
+from kbroker.storage.paths import deleted_directory_name, parse_partition_directory, partition_directories
 from kbroker.types import Uuid
 
 logger = logging.getLogger(__name__)
@@ -141,7 +142,8 @@ class ClusterWorker:
         """Adopt what the store does not know, before anybody else looks at the directories; remove deleted topics."""
         plan = plan_adoption(directories, self._controller.image.topics, self._controller.pending_deletions())
         for garbage in plan.garbage:
-            shutil.rmtree(garbage, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_partition_directory(garbage)
         self._controller.finish_deletions(self._controller.pending_deletions())
         if plan.topics:
             self._controller.adopt(plan)
@@ -256,7 +258,22 @@ class ClusterWorker:
             for key, directory in partition_directories(log_dir).items():
                 if key.topic in names and read_partition_metadata(directory) in topic_ids:
                     logger.info("%s: its topic was deleted; removed", directory)
-                    shutil.rmtree(directory)
+                    remove_partition_directory(directory)
+
+
+def remove_partition_directory(directory: str) -> None:
+    """
+    Remove the directory of a deleted topic's partition. Raises OSError.
+
+    It is renamed first, as IO workers do: what is left of a removal that is cut short has lost the file that tells the
+    topic id, and the next start would take it for a topic to adopt.
+    """
+    log_dir, name = os.path.split(directory)
+    topic_partition = parse_partition_directory(name)
+    assert topic_partition is not None, directory
+    renamed = os.path.join(log_dir, deleted_directory_name(topic_partition))
+    os.rename(directory, renamed)
+    shutil.rmtree(renamed)
 
 
 class _ProducerIds:
