@@ -46,10 +46,15 @@ def write_at(fd: int, buffers: Sequence[Buffer], position: int) -> None:
     pending: list[Buffer] = list(buffers)
     left = sum(len(buffer) for buffer in pending)
     while left:
+        first = pending[0]
+        piece_bytes = _PIECE_BYTES - position % _PIECE_BYTES
         if left <= _WHOLE_WRITE_BYTES:
             written = os.pwritev(fd, pending[:_MAX_BUFFERS], position)
+        elif len(first) > _PIECE_BYTES:
+            # What large batches are made of: all pieces but the last, which goes with the batch after it.
+            written = _write_pieces(fd, memoryview(first), position, piece_bytes)
         else:
-            written = os.pwritev(fd, _first_bytes(pending, _PIECE_BYTES - position % _PIECE_BYTES), position)
+            written = os.pwritev(fd, _first_bytes(pending, piece_bytes), position)
         left -= written
         if not left:
             return
@@ -62,6 +67,19 @@ def write_at(fd: int, buffers: Sequence[Buffer], position: int) -> None:
         del pending[:done]
         if written:
             pending[0] = memoryview(pending[0])[written:]
+
+
+def _write_pieces(fd: int, view: memoryview, position: int, piece_bytes: int) -> int:
+    """Write the pieces that `view` holds whole, the first of `piece_bytes`; return how much until a write fell short."""
+    start = 0
+    end = piece_bytes
+    size = len(view)
+    while end <= size:
+        start += os.pwrite(fd, view[start:end], position + start)
+        if start < end:
+            break
+        end += _PIECE_BYTES
+    return start
 
 
 def _first_bytes(buffers: list[Buffer], size_bytes: int) -> list[Buffer]:
