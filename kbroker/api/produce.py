@@ -20,8 +20,11 @@ from kbroker.ipc.request_channel import RequestChannel
 from kbroker.metadata.image import MetadataImage, PartitionState, TopicState
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.produce_layout import (
+    ProduceLayout,
     ProducePartition,
     ProduceResult,
+    encode_one,
+    encode_one_head,
     encode_produce_response,
     read_produce_layout,
 )
@@ -36,6 +39,14 @@ MAX_RECORDS_BYTES: Final = 64 * 1024 * 1024
 
 _ADMIN_CLIENT_ID: Final = "__admin_client"
 """The client id that Kafka lets write to internal topics."""
+OWNER_DIED: Final = "an IO worker died with a Produce request of it under way; the client sends it again"
+"""
+Why a connection is closed instead of answered.
+
+Whether the batches were written is not known. Hanging up is what a broker that died would do, and clients send
+everything anew, in order. With an error for this request alone librdkafka would send its next one first, which was made
+up already, even where max.in.flight=1 promises order.
+"""
 _NONE: Final = int(ErrorCode.NONE)
 _new: Final = tuple.__new__
 """Makes a named tuple without a call of Python code."""
@@ -63,14 +74,60 @@ class ProduceLimits:
 class _Target:
     """Where a partition's records go."""
 
-    __slots__ = ("io_index", "limits", "partition", "row", "topic")
+    __slots__ = ("head", "head_version", "index", "io_index", "limits", "name", "partition", "row", "topic")
 
-    def __init__(self, topic: TopicState, partition: PartitionState, io_index: int, limits: ProduceLimits) -> None:
+    def __init__(
+        self,
+        name: str | bytes,
+        index: int,
+        topic: TopicState,
+        partition: PartitionState,
+        io_index: int,
+        limits: ProduceLimits,
+    ) -> None:
+        self.name = name
+        self.index = index
         self.topic = topic
         self.partition = partition
         self.row = partition.row
         self.io_index = io_index
         self.limits = limits
+        # How answers to requests for this partition alone begin, in the version last asked.
+        self.head_version = -1
+        self.head = b""
+
+    def answer(self, version: int, appended: AppendResult) -> bytes:
+        """Return the body of the answer to a request for this partition alone."""
+        if version != self.head_version:
+            self.head = encode_one_head(version, self.name)
+            self.head_version = version
+        return encode_one(version, self.head, self.index, appended)
+
+
+class _One:
+    """A Produce request for one partition, as nearly all are, whose owner has not answered."""
+
+    __slots__ = ("acks", "context", "target")
+
+    def __init__(self, context: RequestContext, acks: int, target: _Target) -> None:
+        self.context = context
+        self.acks = acks
+        self.target = target
+
+    def done(self, appended: list[AppendResult] | None) -> None:
+        """Answer, as the owner says."""
+        context = self.context
+        context.block.release()
+        if appended is None:
+            context.close_connection(OWNER_DIED)
+            return
+        result = appended[0]
+        if self.acks != 0:
+            context.respond_parts([self.target.answer(context.api_version, result)])
+        elif result[0] == _NONE:
+            context.no_response()
+        else:
+            context.close_connection(_failed_unacknowledged(self.target.name, self.target.index, result[0]))
 
 
 class _Pending:
@@ -85,6 +142,10 @@ class _Pending:
         self.waiting = 0
         # Whether an owner died before it answered.
         self.lost = False
+
+
+def _failed_unacknowledged(name: str | bytes, index: int, code: int) -> str:
+    return f"Produce with acks=0 to {name!r}-{index} failed: {ErrorCode(code).name}"
 
 
 class ProduceHandler:
@@ -110,6 +171,11 @@ class ProduceHandler:
         layout = read_produce_layout(context.buffer, version, context.position, context.end)
         acks = layout.acks
         refusal = self._refusal(version, acks, layout.transactional_id)
+        if refusal is None and len(layout.topics) == 1:
+            name, partitions = layout.topics[0]
+            if len(partitions) == 1:
+                self._handle_one(context, layout, name, partitions[0])
+                return
         pending = _Pending(context, acks)
         # One command per owner: (row, arena position, bytes) and where each result belongs.
         entries: dict[int, list[tuple[int, int, int]]] = {}
@@ -148,6 +214,23 @@ class ProduceHandler:
                 end = start + MAX_APPEND_ENTRIES
                 self._append(pending, io_index, owned[start:end], found[start:end], layout.timeout_ms)
 
+    def _handle_one(
+        self, context: RequestContext, layout: ProduceLayout, name: str | bytes, partition: ProducePartition
+    ) -> None:
+        acks = layout.acks
+        try:
+            target = self._check(context, name, partition, acks)
+        except KafkaError as error:
+            pending = _Pending(context, acks)
+            result = ProduceResult(partition.partition, error.code, error_message=error.message or None)
+            pending.topics.append((name, [result]))
+            self._answer(pending)
+            return
+        block = context.block
+        block.retain()
+        entry = (target.row, block.position + partition.position, partition.size_bytes)
+        self._channel.append(target.io_index, acks, layout.timeout_ms, [entry], _One(context, acks, target).done)
+
     def _append(
         self,
         pending: _Pending,
@@ -174,12 +257,7 @@ class ProduceHandler:
     def _answer(self, pending: _Pending) -> None:
         context = pending.context
         if pending.lost:
-            # Whether the batches were written is not known. Hanging up is what a broker that died would do, and clients
-            # send everything anew, in order. With an error for this request alone librdkafka would send its next one
-            # first, which was made up already, even where max.in.flight=1 promises order.
-            context.close_connection(
-                "an IO worker died with a Produce request of it under way; the client sends it again"
-            )
+            context.close_connection(OWNER_DIED)
             return
         if pending.acks != 0:
             context.respond_parts([encode_produce_response(context.api_version, pending.topics)])
@@ -188,10 +266,7 @@ class ProduceHandler:
         for name, results in pending.topics:
             for result in results:
                 if result.error_code != _NONE:
-                    context.close_connection(
-                        f"Produce with acks=0 to {name!r}-{result.partition} failed: "
-                        f"{ErrorCode(result.error_code).name}"
-                    )
+                    context.close_connection(_failed_unacknowledged(name, result.partition, result.error_code))
                     return
         context.no_response()
 
@@ -262,4 +337,4 @@ class ProduceHandler:
         partition = topic.partitions[index]
         if partition.leader != view.broker_id:
             raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
-        return _Target(topic, partition, view.owner(topic, partition), self._limits(topic))
+        return _Target(name, index, topic, partition, view.owner(topic, partition), self._limits(topic))

@@ -50,7 +50,8 @@ ReplyDone = Callable[[bytes | None], None]
 CHECK_INTERVAL_MS: Final = 1_000
 """A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS: Final = 1
-_result: Final = AppendResult._make
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
 _APPENDED: Final = int(RingKind.APPENDED)
 _ADVANCED: Final = int(RingKind.ADVANCED)
 _FORKS: Final = int(WorkerField.FORKS)
@@ -269,9 +270,13 @@ class RequestChannel:
             position += _HEAD_BYTES
             waiting = appends.pop(command_id, None)
             self._answer_patience.end()
-            results = [
-                _result(COMPLETION_ENTRY.unpack_from(record, position + index * _ENTRY_BYTES)) for index in range(count)
-            ]
+            if count == 1:
+                results = [_new(AppendResult, COMPLETION_ENTRY.unpack_from(record, position))]
+            else:
+                results = [
+                    _new(AppendResult, COMPLETION_ENTRY.unpack_from(record, position + index * _ENTRY_BYTES))
+                    for index in range(count)
+                ]
             position += count * _ENTRY_BYTES
             if waiting is not None:
                 waiting[1](results)

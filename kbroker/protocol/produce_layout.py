@@ -187,6 +187,10 @@ _RESULT_V2: Final = Struct(">ihqq")
 _RESULT_V5: Final = Struct(">ihqqq")
 _NO_RECORD_ERRORS: Final = bytes(4)
 _NULL_TEXT: Final = b"\xff\xff"
+_NO_THROTTLE: Final = bytes(4)
+_ONE_TAIL_V8: Final = _NO_RECORD_ERRORS + _NULL_TEXT + _NO_THROTTLE
+_ONE_TAIL_V9: Final = b"\x01\x00\x00" + b"\x00" + _NO_THROTTLE + b"\x00"
+"""No record errors, no message, no tags of the partition; no tags of the topic; throttle time; no tags."""
 
 
 def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[ProduceResult]]]) -> bytes:
@@ -229,10 +233,37 @@ def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[P
         if flexible:
             parts.append(b"\x00")
     if version >= 1:
-        parts.append(bytes(4))
+        parts.append(_NO_THROTTLE)
     if flexible:
         parts.append(b"\x00")
     return b"".join(parts)
+
+
+def encode_one_head(version: int, name: str | bytes) -> bytes:
+    """Return what stands before the result in the answer to a request of one partition, version 3 or later."""
+    flexible = version >= 9
+    one = b"\x02" if flexible else b"\x00\x00\x00\x01"
+    if isinstance(name, bytes):
+        return one + name + one
+    encoded = name.encode()
+    size = _uvarint_bytes(len(encoded) + 1) if flexible else _INT16.pack(len(encoded))
+    return b"".join((one, size, encoded, one))
+
+
+def encode_one(version: int, head: bytes, index: int, appended: tuple[int, int, int, int]) -> bytes:
+    """
+    Return the body of the answer to a request of one partition, version 3 or later: what nearly all requests are.
+
+    head      what encode_one_head returned
+    appended  error code, base offset, log append time, log start offset
+    """
+    code, base_offset, append_time, log_start = appended
+    if version >= 9:
+        return b"".join((head, _RESULT_V5.pack(index, code, base_offset, append_time, log_start), _ONE_TAIL_V9))
+    if version >= 5:
+        tail = _ONE_TAIL_V8 if version == 8 else _NO_THROTTLE
+        return b"".join((head, _RESULT_V5.pack(index, code, base_offset, append_time, log_start), tail))
+    return b"".join((head, _RESULT_V2.pack(index, code, base_offset, append_time), _NO_THROTTLE))
 
 
 def _uvarint_bytes(value: int) -> bytes:

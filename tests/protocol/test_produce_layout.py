@@ -18,7 +18,13 @@ from kbroker.protocol.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
-from kbroker.protocol.produce_layout import ProduceResult, encode_produce_response, read_produce_layout
+from kbroker.protocol.produce_layout import (
+    ProduceResult,
+    encode_one,
+    encode_one_head,
+    encode_produce_response,
+    read_produce_layout,
+)
 
 VERSIONS = range(14)
 INT16 = st.integers(-(1 << 15), (1 << 15) - 1)
@@ -182,3 +188,13 @@ def test_a_topic_name_that_is_not_utf_8_is_malformed() -> None:
         body = SMALL[version].replace(b"t1", b"\xff\xfe")
         with pytest.raises(MalformedMessage):
             read_produce_layout(memoryview(body), version, 0, len(body))
+
+
+@pytest.mark.parametrize("version", range(3, 14))
+@given(name=NAMES, topic_id=IDS, index=INT32, appended=st.tuples(INT16, INT64, INT64, INT64))
+def test_the_short_way_to_answer_for_one_partition_writes_the_same_bytes(
+    version: int, name: str, topic_id: bytes, index: int, appended: tuple[int, int, int, int]
+) -> None:
+    topic = topic_id if version >= 13 else name
+    whole = encode_produce_response(version, [(topic, [ProduceResult(index, *appended)])])
+    assert encode_one(version, encode_one_head(version, topic), index, appended) == whole
