@@ -204,7 +204,13 @@ def main() -> int:
         for number in range(1, rounds + 1):
             for make in makers if number % 2 else reversed(makers):
                 label = f"round {number}/{rounds} {make.name}"
-                for row, figures in measure_life(make, rows, scale, work, progress, label).items():
+                try:
+                    measured = measure_life(make, rows, scale, work, progress, label)
+                except (RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
+                    # Once: ten minutes of figures should not be lost to a hiccup. It is told, and the second try counts.
+                    progress.say(f"{label} failed: {error}; once more")
+                    measured = measure_life(make, rows, scale, work, progress, f"{label} again")
+                for row, figures in measured.items():
                     for key, value in figures.items():
                         values[row][key][make.name].append(value)
                 versions[make.name] = make.version()
