@@ -17,7 +17,12 @@ from kbroker.protocol.messages.produce import PartitionProduceData, ProduceReque
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCES = PROJECT / "perf/clients"
 BINARIES = PROJECT / "build/perf"
-LIBRARIES = {"raw_sockets": (), "librdkafka_client": ("-lrdkafka", "-lpthread")}
+LIBRARIES = {"raw_sockets": (), "librdkafka_client": ("-lrdkafka", "-lpthread", "-l:libjemalloc.so.2")}
+"""
+jemalloc: one thread of librdkafka frees what another allocated, and where both have a processor of their own, as the
+faster broker leaves them, they fight for the lock of glibc's arena. 1 MB batches: 0.8 s of the client's CPU per million
+records with glibc beside kbroker, 0.55 beside Kafka, 0.5 beside either with jemalloc.
+"""
 PRODUCE_VERSION = 9
 """Spoken by Kafka 4.3 and by kbroker alike, with topics by name."""
 TIMEOUT_S = 300
@@ -26,7 +31,7 @@ TIMEOUT_S = 300
 def build() -> None:
     """Compile what is not there or older than its source. Raises RuntimeError with what to install."""
     if shutil.which("gcc") is None:
-        raise RuntimeError("gcc is missing: apt-get install gcc libc6-dev librdkafka-dev")
+        raise RuntimeError("gcc is missing: apt-get install gcc libc6-dev librdkafka-dev libjemalloc2")
     BINARIES.mkdir(parents=True, exist_ok=True)
     newest_header = max(path.stat().st_mtime for path in SOURCES.glob("*.h"))
     for name, libraries in LIBRARIES.items():
@@ -40,7 +45,7 @@ def build() -> None:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{source.name} does not compile (is librdkafka-dev installed?)\n{done.stderr}")
+            raise RuntimeError(f"{source.name} does not compile (are librdkafka-dev and libjemalloc2 installed?)\n{done.stderr}")
 
 
 def run(name: str, arguments: Iterable[object], cpu_seconds: Callable[[], float]) -> dict[str, float]:

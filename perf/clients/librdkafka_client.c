@@ -23,7 +23,7 @@
 
 #define VALUES_BYTES (4 << 20)
 #define WARM_UP_RECORDS 200
-#define BATCH_CALL 100
+#define BATCH_CALL 1000
 #define TIMEOUT_MS 120000
 
 static char **settings;
