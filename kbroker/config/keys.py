@@ -161,9 +161,10 @@ _SOCKETS = (
     ),
     int_key(
         "socket.receive.buffer.bytes",
-        102400,
+        -1,
         "Receive buffer of client sockets (SO_RCVBUF); -1: the kernel decides and adapts.",
         minimum=-1,
+        kafka_default="102400",
     ),
     int_key(
         "socket.request.max.bytes",
