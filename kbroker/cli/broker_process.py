@@ -113,9 +113,10 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
         lifeline=lifeline,
     )
     setproctitle.setproctitle(f"kbroker: supervisor {directories[0]}")
-    # What exists now lives as long as the broker: the collector need not look at it, and so need not copy its pages.
-    gc.collect()
+    # What exists now lives as long as the broker: the collector need not look at it, and so need not copy its pages. It
+    # was off while the modules were loaded (kbroker.cli.start), and a collection now would find a few hundred objects.
     gc.freeze()
+    gc.enable()
     failure = supervisor.run()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(run_file)
