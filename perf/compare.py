@@ -207,7 +207,7 @@ def main() -> int:
                 try:
                     measured = measure_life(make, rows, scale, work, progress, label)
                 except (RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
-                    # Once: ten minutes of figures should not be lost to a hiccup. It is told, and the second try counts.
+                    # Once: ten minutes of figures should not be lost to a hiccup. It is told; the second try counts.
                     progress.say(f"{label} failed: {error}; once more")
                     measured = measure_life(make, rows, scale, work, progress, f"{label} again")
                 for row, figures in measured.items():

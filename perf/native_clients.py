@@ -45,7 +45,9 @@ def build() -> None:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{source.name} does not compile (are librdkafka-dev and libjemalloc2 installed?)\n{done.stderr}")
+            raise RuntimeError(
+                f"{source.name} does not compile (are librdkafka-dev and libjemalloc2 installed?)\n{done.stderr}"
+            )
 
 
 def run(name: str, arguments: Iterable[object], cpu_seconds: Callable[[], float]) -> dict[str, float]:

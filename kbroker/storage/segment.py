@@ -70,7 +70,7 @@ def write_at(fd: int, buffers: Sequence[Buffer], position: int) -> None:
 
 
 def _write_pieces(fd: int, view: memoryview, position: int, piece_bytes: int) -> int:
-    """Write the pieces that `view` holds whole, the first of `piece_bytes`; return how much until a write fell short."""
+    """Write the pieces that `view` holds whole, the first of `piece_bytes`; return how much, less on a short write."""
     start = 0
     end = piece_bytes
     size = len(view)

@@ -130,7 +130,7 @@ struct producer {
 
 /*
  * Hand over BATCH_CALL records per call, one partition after the other: with a call per record the client, not the
- * broker, would be what is measured. It does not decide what librdkafka makes of them: its batches are those of its settings.
+ * broker, would be what is measured. The batches librdkafka makes of them are still those of its settings.
  */
 static void send_records(struct producer *producer, int64_t count) {
         size_t position = 0, step = producer->record_bytes;

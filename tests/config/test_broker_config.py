@@ -64,6 +64,12 @@ def test_files_of_walk_throughs_and_of_kafka_itself_start(path: Path) -> None:
     assert [line for line in config.warnings if "unknown key" in line] == []
 
 
+def test_the_kernel_sizes_receive_buffers_unless_a_file_does() -> None:
+    assert load_config(None, (), {"HOME": "/home/me"}).sockets.socket_receive_buffer_bytes == -1
+    config = load_config(str(VECTORS / "single_broker_0_9.properties"), (), {})
+    assert config.sockets.socket_receive_buffer_bytes == 102400
+
+
 def test_the_single_broker_walk_through() -> None:
     config = load_config(str(VECTORS / "single_broker_0_9.properties"), (), {})
     assert [str(one) for one in config.listeners.listeners] == ["PLAINTEXT://:9092"]

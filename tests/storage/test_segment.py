@@ -33,6 +33,7 @@ def test_writes_lie_in_the_file_as_given(tmp_path, monkeypatch, sizes, position)
         return pwritev(fd, parts, at)
 
     monkeypatch.setattr(segment_module.os, "pwritev", recorded)
+    monkeypatch.setattr(segment_module.os, "pwrite", lambda fd, part, at: recorded(fd, [part], at))
     path = tmp_path / "file"
     fd = os.open(path, os.O_RDWR | os.O_CREAT)
     segment_module.write_at(fd, buffers, position)
@@ -47,6 +48,7 @@ def test_a_short_write_is_continued(tmp_path, monkeypatch):
     """A signal or a quota may cut any write; the rest follows."""
     pwritev = os.pwritev
     monkeypatch.setattr(segment_module.os, "pwritev", lambda fd, parts, at: pwritev(fd, [b"".join(parts)[:777]], at))
+    monkeypatch.setattr(segment_module.os, "pwrite", lambda fd, part, at: pwritev(fd, [part[:20_000]], at))
     buffers = [os.urandom(size) for size in (50_000, 1, 90_000)]
     path = tmp_path / "file"
     fd = os.open(path, os.O_RDWR | os.O_CREAT)
