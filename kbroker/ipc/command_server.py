@@ -33,6 +33,7 @@ from kbroker.ipc.commands import (
 )
 from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.ipc.placement import LeavesToClient
 from kbroker.ipc.spinning import Patience, Spinning, ring_unless_looking
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerKind
@@ -45,6 +46,7 @@ _CHECK_INTERVAL_MS: Final = 1_000
 _RING_RETRY_MS: Final = 1
 _FORKS: Final = int(WorkerField.FORKS)
 _GENERATION: Final = int(WorkerField.GENERATION)
+_CLIENT_FOLLOWED: Final = int(WorkerField.CLIENT_FOLLOWED)
 _APPENDED: Final = int(RingKind.APPENDED)
 
 
@@ -85,6 +87,8 @@ class CommandServer:
         self._append_rings = shared.commands[io_index] if io_index >= 0 else []
         # Whether the last append was all that its sender had under way.
         self._one_under_way = False
+        self._sender = 0
+        self._leaves_to_client = LeavesToClient()
         # For the next append of a client that sends one after the other: an answer's way there and back.
         self._patience = Patience()
         self._spinning = Spinning(table, worker, self._append_rings, loop.peek)
@@ -120,6 +124,8 @@ class CommandServer:
             self._one_under_way = False
             self._patience.begin()
             window_ns = self._patience.window_ns()
+            if window_ns:
+                self._leaves_to_client.answered(self._table.get(self._sender, _CLIENT_FOLLOWED))
         if not self._spinning.look(window_ns):
             return False
         self._take_appends()
@@ -127,6 +133,7 @@ class CommandServer:
 
     def _deliver(self, message: bytes) -> None:
         magic, sender, generation = SENDER.unpack_from(message, 0)
+        self._sender = sender
         if magic != MESSAGE or self._table.get(sender, _GENERATION) != generation:
             return
         outbox = self._outboxes[sender]

@@ -40,6 +40,7 @@ from kbroker.ipc.commands import (
 )
 from kbroker.ipc.endpoints import Mailbox, Outbox, endpoint
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.ipc.placement import FollowsClient
 from kbroker.ipc.spinning import Patience, Spinning, ring_unless_looking
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField
@@ -67,6 +68,7 @@ class RequestChannel:
     index        which network worker this is
     on_metadata  called with (image version, delta JSON)
     on_advanced  called with the partition rows whose high watermark moved
+    client_processor  see FollowsClient
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class RequestChannel:
         index: int,
         on_metadata: Callable[[int, bytes], None],
         on_advanced: Callable[[list[int]], None],
+        client_processor: Callable[[], int] = lambda: -1,
     ) -> None:
         table = shared.workers
         worker = table.network_worker(index)
@@ -110,6 +113,7 @@ class RequestChannel:
         self._answer_patience = Patience()
         self._request_patience = Patience()
         self._spinning = Spinning(table, worker, self._rings, loop.peek)
+        self._follows_client = FollowsClient(table, worker, client_processor)
         loop.before_sleep = self._await_what_comes_soon
         loop.at_turn_end(self.flush)
         loop.every(CHECK_INTERVAL_MS, self.check_peers)
@@ -242,6 +246,8 @@ class RequestChannel:
                 self._one_under_way = False
                 self._request_patience.begin()
                 window_ns = self._request_patience.window_ns()
+                if window_ns:
+                    self._follows_client.answered()
         if not self._spinning.look(window_ns):
             return False
         self._take_completions()

@@ -383,6 +383,17 @@ class Connection:
             self._events = events
             self._owner.loop.modify(self.fd, events)
 
+    def client_processor(self) -> int:
+        """
+        Return the processor that handled what came last; -1: not known.
+
+        Where the client is on this machine, it is the one the client ran on when it sent.
+        """
+        try:
+            return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_INCOMING_CPU)
+        except OSError:
+            return -1
+
     @property
     def waiting_output_bytes(self) -> int:
         """Bytes of answers that the client has not taken yet."""

@@ -51,6 +51,7 @@ class ConnectionSet:
         self._connections: dict[int, Connection] = {}
         self._count_host = count_host
         self._dirty: list[Connection] = []
+        self._last_sent: Connection | None = None
         self._starved: list[Connection] = []
         self._block: Block | None = None
         self._fill = 0
@@ -74,7 +75,14 @@ class ConnectionSet:
         """Stop watching a connection that closes."""
         self.loop.remove(connection.fd)
         del self._connections[connection.fd]
+        if connection is self._last_sent:
+            self._last_sent = None
         self._count_host(connection.info.client_host, -1)
+
+    def client_processor(self) -> int:
+        """Return the processor on which the client that was answered last sends; -1: not known."""
+        last_sent = self._last_sent
+        return -1 if last_sent is None else last_sent.client_processor()
 
     def mark_dirty(self, connection: Connection) -> None:
         """Have a connection send at the end of this turn."""
@@ -146,6 +154,7 @@ class ConnectionSet:
             for connection in batch:
                 connection.dirty = False
                 connection.flush()
+                self._last_sent = connection
 
     def _feed_starved(self) -> None:
         arena = self.arena

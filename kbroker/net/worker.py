@@ -76,7 +76,7 @@ class NetworkWorker:
         self._loop = EventLoop()
         config = spec.config
         self._view = ClusterView(MetadataImage(), spec.broker_id, self._table.io)
-        self._channel = RequestChannel(self._loop, shared, spec.index, self._metadata_came, self._advanced)
+        self._channel = RequestChannel(self._loop, shared, spec.index, self._metadata_came, self._advanced, self._client_processor)
         self._readers = LogReaders(shared.partitions, config.log_dirs.directories, _OPEN_FILES)
         self._fetch = FetchHandler(
             self._loop,
@@ -137,6 +137,9 @@ class NetworkWorker:
         loop.run()
         self._connections.close_all()
         self._channel.close()
+
+    def _client_processor(self) -> int:
+        return self._connections.client_processor()
 
     def _beat(self) -> None:
         table = self._table
