@@ -126,6 +126,12 @@ class AppendDispatcher:
         self.appends += 1
         self._answers.append(_new(_Answer, (sender, command.command_id, entries)))
 
+    def append_one(self, sender: int, command_id: int, row: int, start: int, size: int) -> None:
+        """Stage an APPEND of one entry: `size` bytes from `start` on in the sender's arena."""
+        staged = self._stage(row, self._arenas[sender - 1][start : start + size], self._clock.wall_ms())
+        self.appends += 1
+        self._answers.append(_new(_Answer, (sender, command_id, [staged])))
+
     def _stage(self, row: int, records: memoryview, now_ms: int) -> _Staged:
         partition = self.partitions.get(row)
         if partition is None:
@@ -170,6 +176,8 @@ class AppendDispatcher:
 
     def end_turn(self) -> None:
         """Write, publish, answer. Internal appends may cause more of them: repeats until there are none."""
+        if not self._touched and not self._answers and not self._internal:
+            return
         while self._touched or self._answers or self._internal:
             touched, self._touched = self._touched, []
             answers, self._answers = self._answers, []

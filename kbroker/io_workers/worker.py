@@ -140,7 +140,9 @@ class IoWorker:
     # --- turns ------------------------------------------------------------------------------------------------------
 
     def _end_turn(self) -> None:
+        # Producers first: they wait for no more than the write.
         self._dispatcher.end_turn()
+        self._completions.flush()
         self._groups.advance(self._loop)
         self._dispatcher.end_turn()
         self._completions.flush()
@@ -237,6 +239,7 @@ class IoWorker:
 
     def _become_ready(self) -> None:
         self._ready = True
+        self._server.append_one = self._dispatcher.append_one
         self._beat()
         self._table.set(self._number, WorkerField.STATE, WorkerState.READY)
         held, self._held = self._held, []

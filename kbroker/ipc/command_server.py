@@ -21,6 +21,7 @@ from kbroker.ipc.commands import (
     COMPLETION_HEAD,
     COMPLETION_ONE,
     MESSAGE,
+    ONE_APPEND_RECORD,
     REPLY_PART_HEAD,
     RING_HEAD,
     SENDER,
@@ -40,14 +41,20 @@ from kbroker.shared.worker_table import WorkerField, WorkerKind
 
 CommandHandler = Callable[[int, bytes, Command], None]
 """Called with (sender's table number, message, command)."""
+AppendOne = Callable[[int, int, int, int, int], None]
+"""Called with (sender's table number, command id, partition row, arena position, bytes)."""
 
 _CHECK_INTERVAL_MS: Final = 1_000
 """A second look: the supervisor rings whenever it has forked."""
 _RING_RETRY_MS: Final = 1
 _FORKS: Final = int(WorkerField.FORKS)
 _GENERATION: Final = int(WorkerField.GENERATION)
+_unpack_one_append: Final = ONE_APPEND_RECORD.unpack_from
+_ONE_APPEND_BYTES: Final = ONE_APPEND_RECORD.size
 _CLIENT_FOLLOWED: Final = int(WorkerField.CLIENT_FOLLOWED)
-_APPENDED: Final = int(RingKind.APPENDED)
+_APPENDED_HEAD: Final = RING_HEAD.pack(RingKind.APPENDED)
+_pack_completion_of_one: Final = COMPLETION_ONE.pack
+_COMPLETION_OF_ONE_BYTES: Final = COMPLETION_ONE.size
 
 
 class CommandServer:
@@ -74,6 +81,8 @@ class CommandServer:
         self._worker = worker
         self._handlers = handlers
         self._before_fence = before_fence
+        self.append_one: AppendOne | None = None
+        """Carries out an APPEND of one entry, the short way; None: the handler of APPEND does."""
         generation = table.get(worker, WorkerField.GENERATION)
         self._header = SENDER.pack(MESSAGE, worker, generation)
         self._context = zmq.Context()
@@ -107,14 +116,36 @@ class CommandServer:
 
     def _take_appends(self) -> None:
         self._one_under_way = False
+        append_one = self.append_one
         for ring in self._append_rings:
             for record in ring.take():
+                if append_one is not None and len(record) == _ONE_APPEND_BYTES and self._take_one(record, append_one):
+                    continue
                 generation, one_under_way = APPENDS_HEAD.unpack_from(record, 0)
                 # What was meant for this worker's predecessor has been given up by its sender.
                 if generation == self._generation:
                     self._patience.end()
                     self._one_under_way = one_under_way == 1
                     self._deliver(record[APPENDS_HEAD.size :])
+
+    def _take_one(self, record: bytes, append_one: AppendOne) -> bool:
+        """Carry out the only APPEND of a record; return whether it was nothing out of the ordinary."""
+        generation, one_under_way, magic, sender, sender_generation, entries, command_id, row, start, size = (
+            _unpack_one_append(record, 0)
+        )
+        if (
+            entries != 1
+            or magic != MESSAGE
+            or generation != self._generation
+            or self._table.get(sender, _GENERATION) != sender_generation
+            or self._outboxes[sender].generation != sender_generation
+        ):
+            return False
+        self._patience.end()
+        self._one_under_way = one_under_way == 1
+        self._sender = sender
+        append_one(sender, command_id, row, start, size)
+        return True
 
     def _await_append(self) -> bool:
         """Look for the append that follows the answer just given; return whether it, or something else, came."""
@@ -216,7 +247,10 @@ class Completions:
 
     def appended_one(self, sender: int, command_id: int, result: AppendResult) -> None:
         """Answer an APPEND of one partition."""
-        self._appended[sender - 1].append(COMPLETION_ONE.pack(command_id, 1, *result))
+        code, base_offset, append_time_ms, log_start = result
+        self._appended[sender - 1].append(
+            _pack_completion_of_one(command_id, 1, code, base_offset, append_time_ms, log_start)
+        )
 
     def appended(self, sender: int, command_id: int, results: list[AppendResult]) -> None:
         """Answer an APPEND with one result per entry."""
@@ -264,8 +298,11 @@ class Completions:
 
     @staticmethod
     def _pack_appended(appended: list[bytes], records: list[bytes], limit: int) -> None:
-        size = sum(map(len, appended)) + RING_HEAD.size
-        head = RING_HEAD.pack(_APPENDED)
+        head = _APPENDED_HEAD
+        if len(appended) == 1 and len(appended[0]) == _COMPLETION_OF_ONE_BYTES:
+            records.append(head + appended[0])
+            return
+        size = sum(map(len, appended)) + len(head)
         if size <= limit:
             records.append(head + b"".join(appended))
             return

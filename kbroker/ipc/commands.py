@@ -65,6 +65,11 @@ APPEND_HEAD: Final = Struct("=BxHiQhxxi")
 APPEND_ENTRY: Final = Struct("=iqi")
 APPEND_ONE: Final = Struct("=BxHiQhxxiiqi")
 APPEND_ONE_BODY_BYTES: Final = APPEND_ONE.size - COMMAND.size
+ONE_APPEND_RECORD: Final = Struct("=IIBxHI2xH4xQ8xiqi")
+"""
+What is read of a record in a ring of appends that holds one APPEND of one entry, as most do: generation meant, one
+under way; MESSAGE, sender, its generation; entries, command id; partition row, arena position, bytes.
+"""
 REQUEST_HEAD: Final = Struct("=hhhh")
 
 COMPLETION_HEAD: Final = Struct("=QI")

@@ -21,6 +21,7 @@ from typing import Final
 Handler = Callable[[int], None]
 """Called with the epoll event bits."""
 
+_monotonic_ns: Final = time.monotonic_ns
 _UNPOLLED_TURNS: Final = 8
 """So many turns in a row may do without a look at the descriptors, when something was found elsewhere."""
 
@@ -63,7 +64,7 @@ class EventLoop:
         self._timers: list[tuple[int, int, Timer]] = []
         self._sequence = itertools.count()
         self._turn_end: list[Callable[[], None]] = []
-        self.now_ms = time.monotonic_ns() // 1_000_000
+        self.now_ms = _monotonic_ns() // 1_000_000
         """Monotonic milliseconds at the start of this turn."""
         self.running = False
         self.before_sleep: Callable[[], bool] | None = None
@@ -92,7 +93,7 @@ class EventLoop:
 
     def call_later(self, delay_ms: int, callback: Callable[[], None]) -> Timer:
         """Run `callback` in `delay_ms` milliseconds."""
-        return self.call_at(time.monotonic_ns() // 1_000_000 + delay_ms, callback)
+        return self.call_at(_monotonic_ns() // 1_000_000 + delay_ms, callback)
 
     def every(self, interval_ms: int, callback: Callable[[], None]) -> None:
         """Run `callback` each `interval_ms`, first in one interval."""
@@ -140,11 +141,11 @@ class EventLoop:
                     events = poll(0)
                     unpolled = 0
             elif timers:
-                wait = (timers[0][0] - time.monotonic_ns() // 1_000_000) / 1000
+                wait = (timers[0][0] - _monotonic_ns() // 1_000_000) / 1000
                 events = poll(max(0, wait))
             else:
                 events = poll(-1)
-            self.now_ms = time.monotonic_ns() // 1_000_000
+            self.now_ms = _monotonic_ns() // 1_000_000
             for fd, bits in events:
                 handler = handlers.get(fd)
                 # An earlier handler of this turn may have removed this descriptor.

@@ -68,7 +68,8 @@ _IDENTITY: Final = Struct("=16sq")
 _IDENTITY_BYTES: Final = 4 * WORD_BYTES
 _HEADER_BYTES: Final = 64
 ROW_BYTES: Final = _IDENTITY_BYTES + _LAYOUT.size_bytes
-_make_row: Final = PartitionRow._make
+_new: Final = tuple.__new__
+"""Makes a named tuple without a call of Python code."""
 
 
 def region_size(rows: int) -> int:
@@ -93,7 +94,8 @@ class PartitionTable:
 
     def read(self, row: int) -> PartitionRow:
         """Return what the owner of `row` last published."""
-        return _make_row(_LAYOUT.read(self._memory, self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES))
+        position = _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES
+        return _new(PartitionRow, _LAYOUT.read(self._memory, self._words, position))
 
     def state(self, row: int) -> int:
         """Return only the row's PartitionRowState: for who looks at many rows at once."""
@@ -104,7 +106,7 @@ class PartitionTable:
 
     def publish(self, row: int, values: PartitionRow) -> None:
         """Publish `values` for `row`; only the IO worker that owns the partition may."""
-        _LAYOUT.publish(self._memory, self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES, values)
+        _LAYOUT.publish(self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES, values)
 
     def claim(self, row: int, topic_id: Uuid, partition: int) -> None:
         """Give a free row to a partition; only the cluster worker may."""

@@ -12,6 +12,8 @@ version before and after has seen one whole row.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -25,14 +27,12 @@ class VersionedRowLayout:
     fields  values per row, >= 1
     """
 
-    __slots__ = ("_pack_into", "_unpack_from", "fields", "size_bytes")
+    __slots__ = ("_unpack_from", "fields", "size_bytes")
 
     def __init__(self, fields: int) -> None:
-        half = Struct(f"={fields}q")
         self.fields = fields
         self.size_bytes = (1 + 2 * fields) * WORD_BYTES
-        self._unpack_from = half.unpack_from
-        self._pack_into = half.pack_into
+        self._unpack_from = Struct(f"={fields}q").unpack_from
 
     def read(self, memory: memoryview, words: memoryview, position: int) -> tuple[int, ...]:
         """
@@ -52,9 +52,16 @@ class VersionedRowLayout:
             if words[index] == version:
                 return row
 
-    def publish(self, memory: memoryview, words: memoryview, position: int, values: tuple[int, ...]) -> None:
-        """Make `values` the row at `position`. Only the row's one writer may call this."""
+    def publish(self, words: memoryview, position: int, values: Sequence[int]) -> None:
+        """
+        Make `values` the row at `position`. Only the row's one writer may call this.
+
+        words     the region cast to int64
+        position  bytes, a multiple of 8
+        """
         index = position >> 3
+        fields = self.fields
         version = words[index] + 1
-        self._pack_into(memory, position + WORD_BYTES + (version & 1) * self.fields * WORD_BYTES, *values)
+        begin = index + 1 + (version & 1) * fields
+        words[begin : begin + fields] = array("q", values)
         words[index] = version

@@ -75,6 +75,8 @@ _INCONSISTENT_TOPIC_ID: Final = 103
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _unpack_header: Final = BATCH_HEADER.unpack_from
+_unpack_of_one: Final = Struct(">8xi11xi8xqq").unpack_from
+"""Of a batch's header: length, last offset delta, largest timestamp, producer id."""
 _pack_prefix: Final = Struct(">qii").pack_into
 _pack_attributes: Final = Struct(">h").pack_into
 _pack_timestamp: Final = Struct(">q").pack_into
@@ -87,7 +89,7 @@ _new: Final = tuple.__new__
 
 _ONLINE: Final = int(PartitionRowState.ONLINE)
 _OFFLINE: Final = int(PartitionRowState.OFFLINE)
-_make_row: Final = PartitionRow._make
+_TIME_INDEX_ENTRY_BYTES: Final = time_index.ENTRY_BYTES
 
 _Header = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 _sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -513,6 +515,11 @@ class Log:
         than a segment, CORRUPT_MESSAGE when the sizes of the batches do not add up, KAFKA_STORAGE_ERROR when a roll
         failed or the log is offline. Then nothing of this run is staged. LogDirFailed.
         """
+        size = len(records)
+        if size <= self._segment_bytes and self.state == _ONLINE and not self._append_time:
+            length, last_offset_delta, timestamp, producer_id = _unpack_of_one(records, 0)
+            if length + 12 == size and producer_id < 0:
+                return self._stage_one(records, size, last_offset_delta, timestamp, leader_epoch, now_ms)
         headers = self._read_headers(records)
         first = headers[0]
         if first[9] >= 0 and from_client and first[11] >= 0:
@@ -556,6 +563,22 @@ class Log:
         self._next_offset = end_offset
         append_time = now_ms if self._append_time else -1
         return _new(StagedAppend, (base_offset, end_offset - 1, append_time, self.log_start_offset, False))
+
+    def _stage_one(
+        self, records: memoryview, size: int, last_offset_delta: int, timestamp: int, leader_epoch: int, now_ms: int
+    ) -> StagedAppend:
+        """Stage a single batch without a producer id, as most are, that keeps its timestamps."""
+        base_offset = self._next_offset
+        last_offset = base_offset + last_offset_delta
+        self._make_room(size, timestamp, base_offset, last_offset, now_ms)
+        if leader_epoch != self.epochs.latest_epoch and leader_epoch >= 0:
+            self._staged_epochs.append((leader_epoch, base_offset))
+        # From here on nothing can fail.
+        _pack_prefix(records, 0, base_offset, size - 12, leader_epoch)
+        self._index_batch(last_offset, size, timestamp)
+        self._staged.append(records)
+        self._next_offset = last_offset + 1
+        return _new(StagedAppend, (base_offset, last_offset, -1, self.log_start_offset, False))
 
     def stage_replicated(self, records: memoryview, now_ms: int) -> int:
         """
@@ -665,7 +688,7 @@ class Log:
             position + size <= self._segment_bytes
             and last_offset - active.base_offset <= MAX_RELATIVE_OFFSET
             and active.index_entries + (len(self._staged_index) >> 3) < self._max_index_entries
-            and active.time_index_entries + len(self._staged_time_index) // time_index.ENTRY_BYTES
+            and active.time_index_entries + len(self._staged_time_index) // _TIME_INDEX_ENTRY_BYTES
             < self._max_time_entries
         ):
             begun, reached = active.first_timestamp, max_timestamp
@@ -787,7 +810,8 @@ class Log:
         """Return what readers need to know, as of the last write."""
         active = self._active
         high_watermark = self.high_watermark
-        return _make_row(
+        return _new(
+            PartitionRow,
             (
                 self.state,
                 self.log_start_offset,
@@ -804,7 +828,7 @@ class Log:
                 self.max_timestamp,
                 self.offset_of_max_timestamp,
                 self._sealed_size + active.size_bytes,
-            )
+            ),
         )
 
     def begin_leader_epoch(self, epoch: int) -> None:
