@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from kbroker.api.cluster_view import ClusterView
-from kbroker.api.request import RequestContext
+from kbroker.api.request import RequestContext, Shortcut
 from kbroker.clock import Clock
-from kbroker.errors import KafkaError
+from kbroker.errors import KafkaError, MalformedMessage
 from kbroker.ipc.commands import MAX_APPEND_ENTRIES, AppendResult
 from kbroker.ipc.request_channel import RequestChannel
 from kbroker.metadata.image import MetadataImage, PartitionState, TopicState
+from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.produce_layout import (
     ProduceLayout,
@@ -26,9 +28,19 @@ from kbroker.protocol.produce_layout import (
     encode_one,
     encode_one_head,
     encode_produce_response,
+    nothing_follows,
     read_produce_layout,
+    records_length_position,
+    records_size_at,
 )
-from kbroker.protocol.record_batch import validate_batches, validate_records
+from kbroker.protocol.record_batch import (
+    HEADER_BYTES,
+    TRANSACTIONAL_FLAG,
+    check_batch,
+    read_batch_header,
+    validate_records,
+)
+from kbroker.shared.request_arena import Block
 
 VERSIONS: Final = (0, 13)
 OLDEST_SERVED_VERSION: Final = 3
@@ -48,6 +60,11 @@ everything anew, in order. With an error for this request alone librdkafka would
 up already, even where max.in.flight=1 promises order.
 """
 _NONE: Final = int(ErrorCode.NONE)
+_PRODUCE: Final = int(ApiKey.PRODUCE)
+_BATCH_HEADER_BYTES: Final = HEADER_BYTES
+_LONGEST_BEGINNING: Final = 512
+_MAX_BEGINNINGS: Final = 4_096
+"""Beginnings of requests that are remembered: one for each client, topic and partition."""
 _new: Final = tuple.__new__
 """Makes a named tuple without a call of Python code."""
 
@@ -74,7 +91,21 @@ class ProduceLimits:
 class _Target:
     """Where a partition's records go."""
 
-    __slots__ = ("head", "head_version", "index", "io_index", "limits", "name", "partition", "row", "topic")
+    __slots__ = (
+        "checks_records",
+        "future_ms",
+        "head",
+        "head_version",
+        "index",
+        "io_index",
+        "limits",
+        "max_message_bytes",
+        "name",
+        "partition",
+        "row",
+        "segment_bytes",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -92,6 +123,10 @@ class _Target:
         self.row = partition.row
         self.io_index = io_index
         self.limits = limits
+        self.max_message_bytes = limits.max_message_bytes
+        self.segment_bytes = limits.segment_bytes
+        self.future_ms = limits.future_ms
+        self.checks_records = limits.compacted or limits.past_ms is not None
         # How answers to requests for this partition alone begin, in the version last asked.
         self.head_version = -1
         self.head = b""
@@ -102,6 +137,90 @@ class _Target:
             self.head = encode_one_head(version, self.name)
             self.head_version = version
         return encode_one(version, self.head, self.index, appended)
+
+
+class _Begun:
+    """
+    What the beginning of a Produce request for one partition says, all before its records.
+
+    target  where they go, as of `image`; None: not looked up yet
+    """
+
+    __slots__ = ("acks", "api_version", "client_id", "image", "index", "name", "target", "timeout_ms")
+
+    def __init__(self, context: RequestContext, acks: int, timeout_ms: int, name: str | bytes, index: int) -> None:
+        self.api_version = context.api_version
+        self.client_id = context.client_id
+        self.acks = acks
+        self.timeout_ms = timeout_ms
+        self.name = name
+        self.index = index
+        self.target: _Target | None = None
+        self.image: MetadataImage | None = None
+
+
+class _KnownRequest(RequestContext):
+    """A Produce request that was recognised; its records are at `position`."""
+
+    __slots__ = ("begun", "size_bytes")
+
+    def __init__(
+        self, begun: _Begun, correlation_id: int, block: Block, position: int, size_bytes: int, end: int
+    ) -> None:
+        super().__init__(_PRODUCE, begun.api_version, correlation_id, begun.client_id, block, position, end)
+        self.begun = begun
+        self.size_bytes = size_bytes
+
+
+class _ProduceShortcut(Shortcut):
+    """
+    Knows Produce requests for one partition by their beginnings, those of one length.
+
+    A producer's requests for a partition are the same up to the length of their records, but for the correlation id.
+
+    known       what the handler has learned
+
+    head_bytes  from the api key to the length of the records
+    """
+
+    __slots__ = ("_handler", "_head_bytes", "_known", "_unpack")
+
+    def __init__(self, handler: ProduceHandler, known: dict[tuple[bytes, bytes], _Begun], head_bytes: int) -> None:
+        self._handler = handler
+        self._known = known
+        self._head_bytes = head_bytes
+        # Api key and version, correlation id, and the rest as bytes.
+        self._unpack = Struct(f">4si{head_bytes - 8}s").unpack_from
+
+    def learn(self, buffer: memoryview, position: int, begun: _Begun) -> None:
+        """Remember how the request whose header starts at `position` begins."""
+        api, _, rest = self._unpack(buffer, position)
+        self._known[api, rest] = begun
+
+    def recognise(self, block: Block, position: int, end: int) -> RequestContext | None:
+        """Return the request if it begins like one that was served, and holds nothing but records after that."""
+        at = position + self._head_bytes
+        # The shortest that could follow: the length and a batch.
+        if at + _BATCH_HEADER_BYTES >= end:
+            return None
+        view = block.view
+        api, correlation_id, rest = self._unpack(view, position)
+        begun = self._known.get((api, rest))
+        if begun is None:
+            return None
+        version = begun.api_version
+        try:
+            size, at = records_size_at(view, version, at)
+        except MalformedMessage:
+            return None
+        if not nothing_follows(view, version, at + size, end):
+            return None
+        return _KnownRequest(begun, correlation_id, block, at, size, end)
+
+    def handle(self, context: RequestContext) -> None:
+        """Check and append the records of a request that was recognised."""
+        assert isinstance(context, _KnownRequest)
+        self._handler.handle_known(context, context.begun, context.position, context.size_bytes)
 
 
 class _One:
@@ -164,6 +283,9 @@ class ProduceHandler:
         self._limits = limits
         self._targets: dict[tuple[str | bytes, int], _Target] = {}
         self._image: MetadataImage | None = None
+        self._known: dict[tuple[bytes, bytes], _Begun] = {}
+        # By the length of the beginnings they know.
+        self._shortcuts: dict[int, _ProduceShortcut] = {}
 
     def handle(self, context: RequestContext) -> None:
         """Answer a Produce request."""
@@ -188,7 +310,8 @@ class ProduceHandler:
                 try:
                     if refusal is not None:
                         raise refusal
-                    target = self._check(context, name, partition, acks)
+                    target = self._target(context.client_id, name, partition.partition, acks)
+                    self._check(context, target, partition.position, partition.size_bytes)
                 except KafkaError as error:
                     results.append(ProduceResult(partition.partition, error.code, error_message=error.message or None))
                     continue
@@ -219,17 +342,58 @@ class ProduceHandler:
     ) -> None:
         acks = layout.acks
         try:
-            target = self._check(context, name, partition, acks)
+            target = self._target(context.client_id, name, partition.partition, acks)
+            self._check(context, target, partition.position, partition.size_bytes)
         except KafkaError as error:
-            pending = _Pending(context, acks)
-            result = ProduceResult(partition.partition, error.code, error_message=error.message or None)
-            pending.topics.append((name, [result]))
-            self._answer(pending)
+            self._refuse_one(context, acks, name, partition.partition, error)
             return
+        begun = _Begun(context, acks, layout.timeout_ms, name, partition.partition)
+        context.shortcut = self._shortcut(context, begun, partition)
+        self._append_one(context, begun, target, partition.position, partition.size_bytes)
+
+    def handle_known(self, context: RequestContext, begun: _Begun, position: int, size: int) -> None:
+        """Answer a request that begins like an earlier one; its records are at `position` in the block."""
+        try:
+            target = begun.target
+            if target is None or begun.image is not self._view.image:
+                target = begun.target = self._target(begun.client_id, begun.name, begun.index, begun.acks)
+                begun.image = self._view.image
+            self._check(context, target, position, size)
+        except KafkaError as error:
+            self._refuse_one(context, begun.acks, begun.name, begun.index, error)
+            return
+        self._append_one(context, begun, target, position, size)
+
+    def _append_one(self, context: RequestContext, begun: _Begun, target: _Target, position: int, size: int) -> None:
         block = context.block
         block.retain()
-        entry = (target.row, block.position + partition.position, partition.size_bytes)
-        self._channel.append(target.io_index, acks, layout.timeout_ms, [entry], _One(context, acks, target).done)
+        entry = (target.row, block.position + position, size)
+        acks = begun.acks
+        self._channel.append(target.io_index, acks, begun.timeout_ms, [entry], _One(context, acks, target).done)
+
+    def _refuse_one(
+        self, context: RequestContext, acks: int, name: str | bytes, index: int, error: KafkaError
+    ) -> None:
+        pending = _Pending(context, acks)
+        pending.topics.append((name, [ProduceResult(index, error.code, error_message=error.message or None)]))
+        self._answer(pending)
+
+    def _shortcut(self, context: RequestContext, begun: _Begun, partition: ProducePartition) -> Shortcut | None:
+        """Return the shortcut for requests that begin like this one, which has been checked."""
+        header_position = context.header_position
+        if header_position < 0 or partition.size_bytes < HEADER_BYTES:
+            return None
+        length_at = records_length_position(context.api_version, partition.position, partition.size_bytes)
+        head_bytes = length_at - header_position
+        if head_bytes > _LONGEST_BEGINNING:
+            return None
+        shortcut = self._shortcuts.get(head_bytes)
+        if shortcut is None:
+            shortcut = self._shortcuts[head_bytes] = _ProduceShortcut(self, self._known, head_bytes)
+        if len(self._known) >= _MAX_BEGINNINGS:
+            self._known.clear()
+        shortcut.learn(context.buffer, header_position, begun)
+        return shortcut
 
     def _append(
         self,
@@ -283,44 +447,52 @@ class ProduceHandler:
             return KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
         return None
 
-    def _check(self, context: RequestContext, name: str | bytes, partition: ProducePartition, acks: int) -> _Target:
+    def _target(self, client_id: str | None, name: str | bytes, index: int, acks: int) -> _Target:
+        """Return where a partition's records go; raises KafkaError when this client's must not."""
         if self._image is not self._view.image:
             self._image = self._view.image
             self._targets.clear()
-        key = (name, partition.partition)
+        key = (name, index)
         target = self._targets.get(key)
         if target is None:
-            target = self._targets[key] = self._find(name, partition.partition)
-        limits = target.limits
-        if target.topic.internal and context.client_id != _ADMIN_CLIENT_ID:
+            target = self._targets[key] = self._find(name, index)
+        if target.topic.internal and client_id != _ADMIN_CLIENT_ID:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"cannot append to internal topic {target.topic.name}")
-        if acks == -1 and len(target.partition.isr) < limits.min_insync_replicas:
+        if acks == -1 and len(target.partition.isr) < target.limits.min_insync_replicas:
             raise KafkaError(
                 ErrorCode.NOT_ENOUGH_REPLICAS,
-                f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={limits.min_insync_replicas}",
-            )
-        if partition.size_bytes < 0:
-            raise KafkaError(ErrorCode.INVALID_RECORD, "the partition's records are null")
-        records = context.buffer[partition.position : partition.position + partition.size_bytes]
-        header = validate_batches(
-            records,
-            api_version=context.api_version,
-            max_message_bytes=limits.max_message_bytes,
-            max_segment_bytes=limits.segment_bytes,
-            max_timestamp=None if limits.future_ms is None else self._clock.wall_ms() + limits.future_ms,
-        )
-        if header.is_transactional:
-            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
-        if limits.compacted or limits.past_ms is not None:
-            earliest = None if limits.past_ms is None else self._clock.wall_ms() - limits.past_ms
-            validate_records(
-                records,
-                header,
-                keys_required=limits.compacted,
-                earliest_timestamp=earliest,
-                max_bytes=max(MAX_RECORDS_BYTES, 8 * limits.max_message_bytes),
+                f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={target.limits.min_insync_replicas}",
             )
         return target
+
+    def _check(self, context: RequestContext, target: _Target, position: int, size: int) -> None:
+        """Check a partition's records, `size` bytes at `position`; raises KafkaError for what is wrong with them."""
+        if size < 0:
+            raise KafkaError(ErrorCode.INVALID_RECORD, "the partition's records are null")
+        future_ms = target.future_ms
+        attributes = check_batch(
+            context.buffer,
+            position,
+            size,
+            context.api_version,
+            target.max_message_bytes,
+            target.segment_bytes,
+            None if future_ms is None else self._clock.wall_ms() + future_ms,
+        )
+        if attributes & TRANSACTIONAL_FLAG:
+            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
+        if target.checks_records:
+            self._check_records(context.buffer[position : position + size], target.limits)
+
+    def _check_records(self, records: memoryview, limits: ProduceLimits) -> None:
+        earliest = None if limits.past_ms is None else self._clock.wall_ms() - limits.past_ms
+        validate_records(
+            records,
+            read_batch_header(records, 0),
+            keys_required=limits.compacted,
+            earliest_timestamp=earliest,
+            max_bytes=max(MAX_RECORDS_BYTES, 8 * limits.max_message_bytes),
+        )
 
     def _find(self, name: str | bytes, index: int) -> _Target:
         view = self._view

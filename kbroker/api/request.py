@@ -35,6 +35,26 @@ class ConnectionInfo:
     client_host: str
 
 
+class Shortcut:
+    """
+    Knows requests that begin like an earlier one of its connection, so that nothing in their beginning is read again.
+
+    The handler of the earlier request left it (`RequestContext.shortcut`).
+    """
+
+    def recognise(self, block: Block, position: int, end: int) -> RequestContext | None:
+        """
+        Return the request whose header starts at `position` in the block, if it is one of those; else None.
+
+        `end` is where its frame ends. Never raises: what is not as expected is left to those who read all of it.
+        """
+        raise NotImplementedError
+
+    def handle(self, context: RequestContext) -> None:
+        """Answer a request that was recognised, now or later."""
+        raise NotImplementedError
+
+
 class RequestContext:
     """
     A request: where it lies in the arena, who sent it, and the way to answer it.
@@ -58,8 +78,10 @@ class RequestContext:
         "connection",
         "correlation_id",
         "end",
+        "header_position",
         "parts",
         "position",
+        "shortcut",
     )
 
     def __init__(
@@ -86,6 +108,10 @@ class RequestContext:
         """Why the connection is to be closed instead of answered."""
         self.abandoned: Callable[[], None] | None = None
         """Called when the client goes away before it was answered: what is parked for it can be dropped."""
+        self.header_position = -1
+        """Where its header starts in `buffer`; -1: not known."""
+        self.shortcut: Shortcut | None = None
+        """Left by the handler for those of the connection's next requests that begin like this one."""
         self.connection: ConnectionInfo
         self._done: Callable[[RequestContext], None]
 

@@ -24,6 +24,7 @@ from kbroker.ipc.commands import (
     APPENDS_HEAD,
     COMPLETION_ENTRY,
     COMPLETION_HEAD,
+    COMPLETION_ONE,
     MESSAGE,
     REPLY_PART_HEAD,
     RING_HEAD,
@@ -56,6 +57,9 @@ _new: Final = tuple.__new__
 _APPENDED: Final = int(RingKind.APPENDED)
 _ADVANCED: Final = int(RingKind.ADVANCED)
 _FORKS: Final = int(WorkerField.FORKS)
+_RING_HEAD_BYTES: Final = RING_HEAD.size
+_RECORD_OF_ONE_BYTES: Final = RING_HEAD.size + COMPLETION_ONE.size
+_unpack_completion_of_one: Final = COMPLETION_ONE.unpack_from
 _HEAD_BYTES: Final = COMPLETION_HEAD.size
 _ENTRY_BYTES: Final = COMPLETION_ENTRY.size
 
@@ -268,9 +272,19 @@ class RequestChannel:
             self._on_advanced(advanced)
 
     def _appended(self, record: bytes) -> None:
-        position = RING_HEAD.size
         end = len(record)
         appends = self._appends
+        if end == _RECORD_OF_ONE_BYTES:
+            command_id, count, code, base_offset, append_time_ms, log_start = _unpack_completion_of_one(
+                record, _RING_HEAD_BYTES
+            )
+            if count == 1:
+                self._answer_patience.end()
+                waiting = appends.pop(command_id, None)
+                if waiting is not None:
+                    waiting[1]([_new(AppendResult, (code, base_offset, append_time_ms, log_start))])
+                return
+        position = _RING_HEAD_BYTES
         while position < end:
             command_id, count = COMPLETION_HEAD.unpack_from(record, position)
             position += _HEAD_BYTES

@@ -25,7 +25,7 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from kbroker.api.request import ConnectionInfo, RequestContext
+from kbroker.api.request import ConnectionInfo, RequestContext, Shortcut
 from kbroker.api.unknown_error import unknown_server_error
 from kbroker.errors import MalformedMessage
 from kbroker.ipc.event_loop import READ, WRITE
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _SIZE: Final = Struct(">i")
 _API_KEY: Final = Struct(">h")
+_MIN_FRAME_BYTES: Final = framing.MIN_FRAME_BYTES
 _PRODUCE: Final = int(ApiKey.PRODUCE)
 _API_VERSIONS: Final = int(ApiKey.API_VERSIONS)
 _LEFT: Final = select.EPOLLRDHUP
@@ -75,6 +76,7 @@ class Connection:
         "_partial",
         "_pipelining",
         "_sender",
+        "_shortcut",
         "_sock",
         "_stopped_at",
         "closed",
@@ -106,6 +108,8 @@ class Connection:
         self._in_flight: deque[RequestContext] = deque()
         self._in_flight_bytes = 0
         self._pipelining = False
+        # For requests that begin like the last Produce; see api.request.
+        self._shortcut: Shortcut | None = None
         # Whether the client has closed its side while we were not reading.
         self._left = False
 
@@ -189,7 +193,7 @@ class Connection:
         limit = self._owner.max_request_bytes
         while end - position >= 4:
             size = _SIZE.unpack_from(view, position)[0]
-            if not framing.MIN_FRAME_BYTES <= size <= limit:
+            if not _MIN_FRAME_BYTES <= size <= limit:
                 self._refuse(framing.explain(bytes(view[position : min(end, position + 64)]), size, limit))
                 return
             frame_end = position + 4 + size
@@ -245,6 +249,16 @@ class Connection:
         owner = self._owner
         context: RequestContext | None = None
         try:
+            shortcut = self._shortcut
+            if shortcut is not None:
+                context = shortcut.recognise(block, position, end)
+                if context is not None:
+                    context.bind(self.info, self._answered)
+                    self._in_flight.append(context)
+                    self._in_flight_bytes += end - context.position
+                    self._pipelining = True
+                    shortcut.handle(context)
+                    return
             header = decode_request_header(block.view[:end], position)
             api_key = header.api_key
             context = RequestContext(
@@ -256,6 +270,7 @@ class Connection:
                 header.body_position,
                 end,
             )
+            context.header_position = position
             context.bind(self.info, self._answered)
             handler = owner.handlers.get(api_key)
             # ApiVersions answers versions it does not know itself: with those it does.
@@ -268,6 +283,8 @@ class Connection:
             self._in_flight_bytes += end - context.position
             self._pipelining = api_key == _PRODUCE
             handler.handle(context)
+            if context.shortcut is not None:
+                self._shortcut = context.shortcut
         except MalformedMessage as error:
             what = "request header" if context is None else framing.api_name(context.api_key, context.api_version)
             self._refuse(f"malformed {what}: {error}")
@@ -338,10 +355,13 @@ class Connection:
             if not parts:
                 continue
             head = encode_response_header(context.api_key, context.api_version, context.correlation_id)
+            first = parts[0]
+            if len(parts) == 1 and type(first) is bytes:
+                self._sender.queue_bytes(_SIZE.pack(len(head) + len(first)) + head + first)
+                continue
             size = len(head)
             for part in parts:
                 size += size_of(part)
-            first = parts[0]
             if type(first) is bytes:
                 queue(_SIZE.pack(size) + head + first)
                 del parts[0]

@@ -44,6 +44,11 @@ class Sender:
         self._parts.append(part)
         self.waiting_bytes += size_of(part)
 
+    def queue_bytes(self, data: bytes) -> None:
+        """Add bytes behind what is waiting."""
+        self._parts.append(data)
+        self.waiting_bytes += len(data)
+
     def send(self) -> bool:
         """
         Send as much as the socket takes; return whether everything is out.
@@ -52,6 +57,16 @@ class Sender:
         """
         parts = self._parts
         try:
+            if len(parts) == 1 and not self._position:
+                only = parts[0]
+                if type(only) is bytes:
+                    sent = self._sock.send(only)
+                    if sent == len(only):
+                        parts.clear()
+                        self.waiting_bytes = 0
+                    else:
+                        self._position = sent
+                        self.waiting_bytes -= sent
             while parts:
                 if isinstance(parts[0], FileSlice) and (self._position or parts[0].size_bytes > SMALL_SLICE_BYTES):
                     self._send_slice(parts[0])

@@ -239,6 +239,27 @@ def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[P
     return b"".join(parts)
 
 
+def nothing_follows(buffer: memoryview, version: int, position: int, end: int) -> bool:
+    """Return whether a request for one partition whose records end at `position` holds nothing else up to `end`."""
+    if version < 9:
+        return position == end
+    # No tagged fields of the partition, of the topic, of the request.
+    return position + 3 == end and not (buffer[position] or buffer[position + 1] or buffer[position + 2])
+
+
+def records_size_at(buffer: memoryview, version: int, position: int) -> tuple[int, int]:
+    """Return the size of the records whose length field is at `position`, and where they begin."""
+    if version < 9:
+        return _INT32.unpack_from(buffer, position)[0], position + 4
+    size, position = _uvarint(buffer, position)
+    return size - 1, position
+
+
+def records_length_position(version: int, position: int, size: int) -> int:
+    """Return where the length field of the records that begin at `position` is."""
+    return position - (4 if version < 9 else len(_uvarint_bytes(size + 1)))
+
+
 def encode_one_head(version: int, name: str | bytes) -> bytes:
     """Return what stands before the result in the answer to a request of one partition, version 3 or later."""
     flexible = version >= 9

@@ -13,7 +13,7 @@ Record batches (message format 2): what producers send, segments store and consu
     61  records, compressed as one block when the attributes say so
 
 What a broker checks of a produced batch. Apache Kafka parses every record of every batch, decompressing it first. Here
-the hot path checks all that the header and the checksum can tell (`validate_batches`, a few microseconds whatever the
+the hot path checks all that the header and the checksum can tell (`check_batch`, a few microseconds whatever the
 batch holds): the checksum proves that the records are what the producer framed. Looking at each record is left to
 `validate_records`, for the topics where the answer depends on the records: compacted ones, where a record without a key
 is refused, and those with bounds on each record's timestamp.
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _HEADER: Final = Struct(">qiibIhiqqqhii")
 _unpack_header: Final = _HEADER.unpack_from
+_unpack_checked: Final = Struct(">qi4xbIhi8xqq2xii").unpack_from
+"""What check_batch looks at: all but leader epoch, base timestamp and producer epoch."""
 _CRC_AND_LATER: Final = Struct(">hiqqqhii")
 _BEFORE_CRC: Final = Struct(">qiibI")
 _OFFSET_AND_SIZE: Final = Struct(">qi").unpack_from
@@ -52,6 +54,7 @@ SIZE_PREFIX_BYTES: Final = 12
 _CHECKED_FROM: Final = 21
 _SMALLEST_OLD_MESSAGE: Final = 14
 CURRENT_MAGIC: Final = 2
+_ZSTD: Final = int(CompressionType.ZSTD)
 
 CODEC_MASK: Final = 0x07
 LOG_APPEND_TIME_FLAG: Final = 0x08
@@ -221,10 +224,25 @@ def validate_batches(
     max_segment_bytes: int = 2**31 - 1,
     max_timestamp: int | None = None,
 ) -> BatchHeader:
-    """
-    Return the header of the one batch a produce request may carry for a partition, after all cheap checks.
+    """Return the header of the one batch that makes up `buffer`, after the checks of check_batch."""
+    check_batch(memoryview(buffer), 0, len(buffer), api_version, max_message_bytes, max_segment_bytes, max_timestamp)
+    return read_batch_header(buffer, 0)
 
-    buffer             the partition's records as they came from the client
+
+def check_batch(
+    buffer: memoryview,
+    position: int,
+    size: int,
+    api_version: int,
+    max_message_bytes: int,
+    max_segment_bytes: int,
+    max_timestamp: int | None,
+) -> int:
+    """
+    Check the one batch a produce request may carry for a partition, as far as that is cheap; return its attributes.
+
+    buffer             holds the partition's records as they came from the client
+    position, size     where they lie in it, in bytes
     api_version        of the Produce request; zstd needs 7
     max_message_bytes  the topic's max.message.bytes
     max_segment_bytes  the topic's segment.bytes
@@ -235,33 +253,33 @@ def validate_batches(
     RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE, UNSUPPORTED_FOR_MESSAGE_FORMAT, INVALID_TIMESTAMP.
     Costs the checksum and about two microseconds.
     """
-    size = len(buffer)
     if size < HEADER_BYTES:
-        if size == 0:
+        if size <= 0:
             raise KafkaError(
                 ErrorCode.INVALID_RECORD, "a produce request must hold exactly one record batch per partition"
             )
-        raise _produced_unreadable(buffer, api_version)
+        raise _produced_unreadable(buffer[position : position + size], api_version)
+    length: int
+    magic: int
+    attributes: int
+    last_offset_delta: int
+    record_count: int
     (
         base_offset,
         length,
-        leader_epoch,
         magic,
         crc,
         attributes,
         last_offset_delta,
-        base_timestamp,
         batch_max_timestamp,
         producer_id,
-        producer_epoch,
         base_sequence,
         record_count,
-    ) = _unpack_header(buffer, 0)
-    size_bytes = length + SIZE_PREFIX_BYTES
-    if size_bytes != size or magic != CURRENT_MAGIC:
-        raise _produced_unreadable(buffer, api_version)
+    ) = _unpack_checked(buffer, position)
+    if length + SIZE_PREFIX_BYTES != size or magic != CURRENT_MAGIC:
+        raise _produced_unreadable(buffer[position : position + size], api_version)
     codec = attributes & CODEC_MASK
-    if codec >= CompressionType.ZSTD and (codec > CompressionType.ZSTD or api_version < 7):
+    if codec >= _ZSTD and (codec > _ZSTD or api_version < 7):
         raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"codec {codec} in Produce version {api_version}")
     if base_offset != 0:
         raise KafkaError(ErrorCode.INVALID_RECORD, f"base offset of a produced batch must be 0, not {base_offset}")
@@ -273,7 +291,7 @@ def validate_batches(
         raise KafkaError(
             ErrorCode.RECORD_LIST_TOO_LARGE, f"record batch of {size} bytes, segment.bytes is {max_segment_bytes}"
         )
-    if _crc32c(memoryview(buffer)[_CHECKED_FROM:]) != crc:
+    if _crc32c(buffer[position + _CHECKED_FROM : position + size]) != crc:
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"checksum of the record batch is not {crc:#010x}")
     if record_count <= 0 or record_count != last_offset_delta + 1:
         raise KafkaError(ErrorCode.INVALID_RECORD, f"{record_count} records, but last offset delta {last_offset_delta}")
@@ -285,25 +303,7 @@ def validate_batches(
         raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
     if max_timestamp is not None and batch_max_timestamp > max_timestamp:
         raise KafkaError(ErrorCode.INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}")
-    return _new(
-        BatchHeader,
-        (
-            base_offset,
-            size_bytes,
-            leader_epoch,
-            magic,
-            crc,
-            attributes,
-            last_offset_delta,
-            base_timestamp,
-            batch_max_timestamp,
-            producer_id,
-            producer_epoch,
-            base_sequence,
-            record_count,
-            0,
-        ),
-    )
+    return attributes
 
 
 def _produced_unreadable(buffer: Buffer, api_version: int) -> KafkaError:

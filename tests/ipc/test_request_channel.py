@@ -183,9 +183,10 @@ def test_what_an_owner_answered_before_it_died_counts(
 ) -> None:
     """It was killed between the ring and the doorbell: the records are written, and the client may be told so."""
     channel = start(io_worker(shared, rings=False))
-    # Nobody looks before he is called, and the call that told of the fork has been heard.
+    # Nobody looks before he is called. The call that told of the fork has been heard, and the cluster worker has been
+    # greeted: both come with a look at the rings.
     loop.before_sleep = None
-    os.eventfd_read(shared.doorbells[NET])
+    run_until(loop, lambda: channel._outboxes[CLUSTER].generation > 0)
     ring = shared.rings[0][0]
     channel.append(0, 1, 1000, [(1, 2, 3)], ends.note("append"))
     run_until(loop, lambda: ring._words[0] > 0)
