@@ -58,20 +58,26 @@ class OwnedPartition:
         """Whether something was staged in this turn."""
 
 
-class _Staged(NamedTuple):
+class _Staged:
     """One entry of a command: where it went and what to answer. An append stands if `last_offset` was written."""
 
-    partition: OwnedPartition | None
-    last_offset: int
-    result: AppendResult
+    __slots__ = ("last_offset", "partition", "result")
+
+    def __init__(self, partition: OwnedPartition | None, last_offset: int, result: AppendResult) -> None:
+        self.partition = partition
+        self.last_offset = last_offset
+        self.result = result
 
 
-class _Answer(NamedTuple):
+class _Answer:
     """A command and its entries, in the order asked for."""
 
-    sender: int
-    command_id: int
-    entries: list[_Staged]
+    __slots__ = ("command_id", "entries", "sender")
+
+    def __init__(self, sender: int, command_id: int, entries: list[_Staged]) -> None:
+        self.sender = sender
+        self.command_id = command_id
+        self.entries = entries
 
 
 class _Internal(NamedTuple):
@@ -124,13 +130,13 @@ class AppendDispatcher:
             position += _ENTRY_BYTES
             entries.append(self._stage(row, arena[start : start + size], now_ms))
         self.appends += 1
-        self._answers.append(_new(_Answer, (sender, command.command_id, entries)))
+        self._answers.append(_Answer(sender, command.command_id, entries))
 
     def append_one(self, sender: int, command_id: int, row: int, start: int, size: int) -> None:
         """Stage an APPEND of one entry: `size` bytes from `start` on in the sender's arena."""
         staged = self._stage(row, self._arenas[sender - 1][start : start + size], self._clock.wall_ms())
         self.appends += 1
-        self._answers.append(_new(_Answer, (sender, command_id, [staged])))
+        self._answers.append(_Answer(sender, command_id, [staged]))
 
     def _stage(self, row: int, records: memoryview, now_ms: int) -> _Staged:
         partition = self.partitions.get(row)
@@ -150,7 +156,7 @@ class AppendDispatcher:
             partition.touched = True
             self._touched.append(partition)
         result = _new(AppendResult, (_NONE, base_offset, append_time, log_start))
-        return _new(_Staged, (partition, last_offset, result))
+        return _Staged(partition, last_offset, result)
 
     def append_internal(self, row: int, batch: bytes, committed: Committed) -> None:
         """Append a batch of our own making (a coordinator's records); `committed` is told when the turn is written."""
@@ -257,7 +263,8 @@ class AppendDispatcher:
         written_is_enough: bool = True,
     ) -> None:
         completions = self._completions
-        for sender, command_id, entries in answers:
+        for answer in answers:
+            entries = answer.entries
             if failed:
                 results = [
                     AppendResult(failed[entry.partition], -1, -1, -1)
@@ -265,14 +272,14 @@ class AppendDispatcher:
                     else entry.result
                     for entry in entries
                 ]
-                completions.appended(sender, command_id, results)
+                completions.appended(answer.sender, answer.command_id, results)
             elif len(entries) == 1:
-                completions.appended_one(sender, command_id, entries[0].result)
+                completions.appended_one(answer.sender, answer.command_id, entries[0].result)
             else:
-                completions.appended(sender, command_id, [entry.result for entry in entries])
-        for entry in internal:
-            code = failed.get(entry.partition, _NONE)
-            entry.committed(_NONE if code and written_is_enough and _stands(entry) else code)
+                completions.appended(answer.sender, answer.command_id, [entry.result for entry in entries])
+        for own in internal:
+            code = failed.get(own.partition, _NONE)
+            own.committed(_NONE if code and written_is_enough and _stands(own) else code)
 
 
 def _refused(code: int) -> _Staged:

@@ -64,6 +64,7 @@ class PartitionRow(NamedTuple):
 
 
 _LAYOUT: Final = VersionedRowLayout(len(PartitionRow._fields))
+_pack_row: Final = _LAYOUT.pack
 _IDENTITY: Final = Struct("=16sq")
 _IDENTITY_BYTES: Final = 4 * WORD_BYTES
 _HEADER_BYTES: Final = 64
@@ -106,7 +107,42 @@ class PartitionTable:
 
     def publish(self, row: int, values: PartitionRow) -> None:
         """Publish `values` for `row`; only the IO worker that owns the partition may."""
-        _LAYOUT.publish(self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES, values)
+        # By name: compiled, this takes a third of the time of pack(*values).
+        (
+            state,
+            log_start_offset,
+            last_stable_offset,
+            high_watermark,
+            log_end_offset,
+            leader_epoch,
+            log_dir_index,
+            segments_version,
+            active_base_offset,
+            active_size_bytes,
+            active_index_entries,
+            active_time_index_entries,
+            max_timestamp,
+            offset_of_max_timestamp,
+            size_bytes,
+        ) = values
+        packed = _pack_row(
+            state,
+            log_start_offset,
+            last_stable_offset,
+            high_watermark,
+            log_end_offset,
+            leader_epoch,
+            log_dir_index,
+            segments_version,
+            active_base_offset,
+            active_size_bytes,
+            active_index_entries,
+            active_time_index_entries,
+            max_timestamp,
+            offset_of_max_timestamp,
+            size_bytes,
+        )
+        _LAYOUT.publish(self._memory, self._words, _HEADER_BYTES + row * ROW_BYTES + _IDENTITY_BYTES, packed)
 
     def claim(self, row: int, topic_id: Uuid, partition: int) -> None:
         """Give a free row to a partition; only the cluster worker may."""

@@ -12,8 +12,6 @@ version before and after has seen one whole row.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -27,12 +25,15 @@ class VersionedRowLayout:
     fields  values per row, >= 1
     """
 
-    __slots__ = ("_unpack_from", "fields", "size_bytes")
+    __slots__ = ("_unpack_from", "fields", "pack", "size_bytes")
 
     def __init__(self, fields: int) -> None:
         self.fields = fields
         self.size_bytes = (1 + 2 * fields) * WORD_BYTES
-        self._unpack_from = Struct(f"={fields}q").unpack_from
+        half = Struct(f"={fields}q")
+        self.pack = half.pack
+        """Called with the values of a row, returns what publish takes."""
+        self._unpack_from = half.unpack_from
 
     def read(self, memory: memoryview, words: memoryview, position: int) -> tuple[int, ...]:
         """
@@ -52,16 +53,15 @@ class VersionedRowLayout:
             if words[index] == version:
                 return row
 
-    def publish(self, words: memoryview, position: int, values: Sequence[int]) -> None:
+    def publish(self, memory: memoryview, words: memoryview, position: int, packed: bytes) -> None:
         """
-        Make `values` the row at `position`. Only the row's one writer may call this.
+        Make `packed`, a row as `pack` returns it, the row at `position`. Only the row's one writer may call this.
 
-        words     the region cast to int64
-        position  bytes, a multiple of 8
+        memory, words, position  as in read
         """
         index = position >> 3
-        fields = self.fields
         version = words[index] + 1
-        begin = index + 1 + (version & 1) * fields
-        words[begin : begin + fields] = array("q", values)
+        half_bytes = self.fields * WORD_BYTES
+        begin = position + WORD_BYTES + (version & 1) * half_bytes
+        memory[begin : begin + half_bytes] = packed
         words[index] = version

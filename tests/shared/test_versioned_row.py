@@ -20,7 +20,7 @@ def test_the_last_row_published_is_the_row_read(rows: list[tuple[int, ...]]) -> 
     words = memory.cast("q")
     assert layout.read(memory, words, 16) == (0, 0, 0)
     for row in rows:
-        layout.publish(words, 16, row)
+        layout.publish(memory, words, 16, layout.pack(*row))
         assert layout.read(memory, words, 16) == row
     assert bytes(memory[:16]) == bytes(16), "nothing outside the row is touched"
 
@@ -30,7 +30,7 @@ def _write_forever(layout: VersionedRowLayout, memory: memoryview) -> None:
     number = 0
     while True:
         number += 1
-        layout.publish(words, 0, (number,) * layout.fields)
+        layout.publish(memory, words, 0, layout.pack(*(number,) * layout.fields))
 
 
 def test_no_torn_reads_while_a_hot_writer_is_stopped_and_goes_on() -> None:
