@@ -24,6 +24,8 @@ def test_what_a_network_worker_asked_before_it_died_is_not_carried_out() -> None
         _table=table,
         _number=IO,
         _beat=lambda: None,
+        _server=SimpleNamespace(),
+        _dispatcher=SimpleNamespace(append_one=None),
         _append=lambda *asked: done.append(("append", asked[0], asked[2].command_id)),
         _request=lambda *asked: done.append(("request", asked[0], asked[2].command_id)),
     )
