@@ -371,9 +371,7 @@ class ProduceHandler:
         acks = begun.acks
         self._channel.append(target.io_index, acks, begun.timeout_ms, [entry], _One(context, acks, target).done)
 
-    def _refuse_one(
-        self, context: RequestContext, acks: int, name: str | bytes, index: int, error: KafkaError
-    ) -> None:
+    def _refuse_one(self, context: RequestContext, acks: int, name: str | bytes, index: int, error: KafkaError) -> None:
         pending = _Pending(context, acks)
         pending.topics.append((name, [ProduceResult(index, error.code, error_message=error.message or None)]))
         self._answer(pending)
@@ -458,10 +456,11 @@ class ProduceHandler:
             target = self._targets[key] = self._find(name, index)
         if target.topic.internal and client_id != _ADMIN_CLIENT_ID:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"cannot append to internal topic {target.topic.name}")
-        if acks == -1 and len(target.partition.isr) < target.limits.min_insync_replicas:
+        least = target.limits.min_insync_replicas
+        if acks == -1 and len(target.partition.isr) < least:
             raise KafkaError(
                 ErrorCode.NOT_ENOUGH_REPLICAS,
-                f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={target.limits.min_insync_replicas}",
+                f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={least}",
             )
         return target
 

@@ -51,7 +51,6 @@ _FORKS: Final = int(WorkerField.FORKS)
 _GENERATION: Final = int(WorkerField.GENERATION)
 _unpack_one_append: Final = ONE_APPEND_RECORD.unpack_from
 _ONE_APPEND_BYTES: Final = ONE_APPEND_RECORD.size
-_CLIENT_FOLLOWED: Final = int(WorkerField.CLIENT_FOLLOWED)
 _APPENDED_HEAD: Final = RING_HEAD.pack(RingKind.APPENDED)
 _pack_completion_of_one: Final = COMPLETION_ONE.pack
 _COMPLETION_OF_ONE_BYTES: Final = COMPLETION_ONE.size
@@ -97,7 +96,7 @@ class CommandServer:
         # Whether the last append was all that its sender had under way.
         self._one_under_way = False
         self._sender = 0
-        self._leaves_to_client = LeavesToClient()
+        self._leaves_to_client = LeavesToClient(table)
         # For the next append of a client that sends one after the other: an answer's way there and back.
         self._patience = Patience()
         self._spinning = Spinning(table, worker, self._append_rings, loop.peek)
@@ -156,7 +155,7 @@ class CommandServer:
             self._patience.begin()
             window_ns = self._patience.window_ns()
             if window_ns:
-                self._leaves_to_client.answered(self._table.get(self._sender, _CLIENT_FOLLOWED))
+                self._leaves_to_client.answered(self._sender)
         if not self._spinning.look(window_ns):
             return False
         self._take_appends()

@@ -3,9 +3,9 @@ Which processor a worker runs on, where there are only two.
 
 Three processes are awake while a client sends one request after the other: the client, the network worker that looks
 for its requests and the IO worker that looks for its appends (kbroker.ipc.spinning). With two processors the client
-shares one of them. Beside the network worker it costs nothing: one waits while the other works, and waking the client is
-no more than putting it in the queue. Beside the IO worker each answer has to interrupt another processor, which leaves a
-virtual machine, and the client has to take the processor from a process that is busy looking: a third to a half more
+shares one of them. Beside the network worker it costs nothing: one waits while the other works, and waking the client
+is no more than putting it in the queue. Beside the IO worker each answer has to interrupt another processor, which
+leaves a virtual machine, and the client has to take the processor from a process that is busy looking: a third more
 time per request (docs/decisions/0014). The kernel's scheduler keeps whatever comes about by chance.
 
 So the network worker goes where its client is, and the IO worker leaves. Each moves only itself, by narrowing the
@@ -70,21 +70,19 @@ class FollowsClient:
 
 
 class LeavesToClient:
-    """
-    Keeps an IO worker off the processor that a network worker has followed its client to.
+    """Keeps an IO worker off the processors that network workers have followed their clients to."""
 
-    followed  that network worker's CLIENT_FOLLOWED
-    """
+    __slots__ = ("_followed", "_table")
 
-    __slots__ = ("_followed",)
+    def __init__(self, table: WorkerTable) -> None:
+        self._table = table
+        self._followed = [table.get(worker, _FOLLOWED) for worker in range(table.count)]
 
-    def __init__(self) -> None:
-        self._followed = 0
-
-    def answered(self, followed: int) -> None:
-        """Note that the only append of a network worker has been answered."""
-        if followed != self._followed:
-            self._followed = followed
+    def answered(self, sender: int) -> None:
+        """Note that the only append of network worker `sender`, its number in the table, has been answered."""
+        followed = self._table.get(sender, _FOLLOWED)
+        if followed != self._followed[sender]:
+            self._followed[sender] = followed
             allowed = os.sched_getaffinity(0)
             others = allowed - {followed & _PROCESSOR_MASK}
             if others and others != allowed:

@@ -76,7 +76,9 @@ class NetworkWorker:
         self._loop = EventLoop()
         config = spec.config
         self._view = ClusterView(MetadataImage(), spec.broker_id, self._table.io)
-        self._channel = RequestChannel(self._loop, shared, spec.index, self._metadata_came, self._advanced, self._client_processor)
+        self._channel = RequestChannel(
+            self._loop, shared, spec.index, self._metadata_came, self._advanced, self._client_processor
+        )
         self._readers = LogReaders(shared.partitions, config.log_dirs.directories, _OPEN_FILES)
         self._fetch = FetchHandler(
             self._loop,

@@ -60,8 +60,8 @@ class WorkerField(IntEnum):
     """Monotonic nanoseconds: the worker looks at its rings once more after this time before it sleeps, so what is
     written well before needs no doorbell; 0 or past: ring."""
     CLIENT_FOLLOWED = 13
-    """Network workers: how often it has moved to the processor of its client, << 16, and which that was; IO workers that
-    look for its appends leave that processor."""
+    """Network workers: how often it has moved to the processor of its client, << 16, and which that was; IO workers
+    that look for its appends leave that one."""
 
 
 class WorkerTable:

@@ -1,6 +1,6 @@
 """
-A producer's next request is known by its beginning: it must be served exactly as if all of it had been read, and whatever
-differs must be read in full.
+A producer's next request is known by its beginning: it must be served exactly as if all of it had been read, and
+whatever differs must be read in full.
 """
 
 from __future__ import annotations
