@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from connection_room import MAX_REQUEST_BYTES, Room, answer, frame
 
-from kbroker.api.request import RequestContext
+from kbroker.api.handlers import Handler
+from kbroker.api.request import RequestContext, Shortcut
 from kbroker.net.connection import LARGE_FRAME_BYTES, MAX_PIPELINED, MAX_WAITING_OUTPUT_BYTES
 from kbroker.net.connection_set import RECEIVE_BLOCK_BYTES
 from kbroker.protocol.api_keys import ApiKey
+from kbroker.shared.request_arena import Block
 from kbroker.storage.log_reader import FileSlice, OpenFile
 
 METADATA, PRODUCE, FETCH = ApiKey.METADATA, ApiKey.PRODUCE, ApiKey.FETCH
@@ -70,6 +72,58 @@ def test_produce_requests_are_pipelined_and_answered_in_their_order(room: Room) 
     assert room.read(client, 18) == answer(0, b"0") + answer(1, b"1")
     room.respond(room.waiting[0], b"2")
     assert room.read(client, 27) == b"".join(answer(n, b"%d" % n) for n in (2, 3, 4))
+
+
+class KnowsBeginnings(Shortcut):
+    """Recognises requests whose body begins with K; one with a ! is a bug."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes] = []
+
+    def recognise(self, block: Block, position: int, end: int) -> RequestContext | None:
+        body = bytes(block.view[position + 10 : end])
+        if not body.startswith(b"K"):
+            return None
+        correlation_id = int.from_bytes(block.view[position + 4 : position + 8], "big")
+        return RequestContext(PRODUCE, 3, correlation_id, None, block, position + 10, end)
+
+    def handle(self, context: RequestContext) -> None:
+        self.handled.append(context.body())
+        if b"!" in self.handled[-1]:
+            raise ValueError("a bug")
+        context.respond_parts([b"short"])
+
+
+def test_a_shortcut_left_by_a_handler_is_asked_first_on_its_connection(room: Room) -> None:
+    shortcut = KnowsBeginnings()
+
+    def leave(context: RequestContext) -> None:
+        context.shortcut = shortcut
+        context.respond_parts([b"read"])
+
+    room.handlers[PRODUCE] = Handler(0, 20, leave)
+    client, other = room.connect(), room.connect()
+    client.send(b"".join(frame(PRODUCE, n, body) for n, body in enumerate([b"K1", b"K2", b"other", b"K3"])))
+    expected = answer(0, b"read") + answer(1, b"short") + answer(2, b"read") + answer(3, b"short")
+    assert room.read(client, len(expected)) == expected
+    assert shortcut.handled == [b"K2", b"K3"]
+    other.send(frame(PRODUCE, 7, b"K4"))
+    assert room.read(other, len(answer(7, b"read"))) == answer(7, b"read")
+
+
+def test_a_bug_behind_a_shortcut_costs_one_connection(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    def leave(context: RequestContext) -> None:
+        context.shortcut = KnowsBeginnings()
+        context.respond_parts([b"read"])
+
+    room.handlers[PRODUCE] = Handler(0, 20, leave)
+    client = room.connect()
+    client.send(frame(PRODUCE, 1, b"first"))
+    assert room.read(client, len(answer(1, b"read"))) == answer(1, b"read")
+    client.send(frame(PRODUCE, 2, b"K!"))
+    assert room.is_closed(client)
+    assert room.whole()
+    assert "Produce v3" in caplog.text
 
 
 def test_another_request_waits_until_the_produces_before_it_are_answered(room: Room) -> None:
