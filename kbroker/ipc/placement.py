@@ -60,7 +60,7 @@ class FollowsClient:
         processor = self._client_processor()
         if processor < 0 or processor == _current_processor():
             return
-        allowed = os.sched_getaffinity(0)
+        allowed = _allowed()
         if len(allowed) != 2 or processor not in allowed:
             # With more of them the scheduler finds a processor that is idle for whom it wakes.
             return
@@ -83,10 +83,18 @@ class LeavesToClient:
         followed = self._table.get(sender, _FOLLOWED)
         if followed != self._followed[sender]:
             self._followed[sender] = followed
-            allowed = os.sched_getaffinity(0)
+            allowed = _allowed()
             others = allowed - {followed & _PROCESSOR_MASK}
             if others and others != allowed:
                 _move(allowed, others)
+
+
+def _allowed() -> set[int]:
+    """Return the processors this worker may use; none where the system does not tell (a sandbox)."""
+    try:
+        return os.sched_getaffinity(0)
+    except OSError:
+        return set()
 
 
 def _move(allowed: set[int], wanted: set[int]) -> None:
@@ -94,5 +102,5 @@ def _move(allowed: set[int], wanted: set[int]) -> None:
         os.sched_setaffinity(0, wanted)
         os.sched_setaffinity(0, allowed)
     except OSError:
-        # The limit was changed meanwhile; it is kept.
+        # The limit was changed meanwhile, or a sandbox forbids it: then it stays where it is.
         pass

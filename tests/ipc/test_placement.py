@@ -116,6 +116,21 @@ def test_moves_are_counted_on_by_the_next_incarnation(system: System, table: Wor
         assert system.moves, "a predecessor's move is not mistaken for this one"
 
 
+@pytest.mark.parametrize("call", ["sched_getaffinity", "sched_setaffinity"])
+def test_a_sandbox_that_forbids_it_costs_nothing(
+    system: System, table: WorkerTable, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def forbid(*_arguments: object) -> None:
+        raise PermissionError("not here")
+
+    leaves = LeavesToClient(table)
+    answer(FollowsClient(table, NET, lambda: 1))
+    monkeypatch.setattr(placement.os, call, forbid)
+    system.current = 0
+    answer(FollowsClient(table, OTHER_NET, lambda: 1))
+    leaves.answered(NET)
+
+
 @pytest.mark.usefixtures("system")
 def test_a_limit_changed_meanwhile_is_no_failure(table: WorkerTable, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_pid: int, _wanted: set[int]) -> None:
