@@ -61,7 +61,6 @@ up already, even where max.in.flight=1 promises order.
 """
 _NONE: Final = int(ErrorCode.NONE)
 _PRODUCE: Final = int(ApiKey.PRODUCE)
-_BATCH_HEADER_BYTES: Final = HEADER_BYTES
 _LONGEST_BEGINNING: Final = 512
 _MAX_BEGINNINGS: Final = 4_096
 """Beginnings of requests that are remembered: one for each client, topic and partition."""
@@ -143,10 +142,11 @@ class _Begun:
     """
     What the beginning of a Produce request for one partition says, all before its records.
 
-    target  where they go, as of `image`; None: not looked up yet
+    target     where they go; None: not looked up yet
+    image_use  the handler's count of images when it was looked up: the image itself would be kept alive
     """
 
-    __slots__ = ("acks", "api_version", "client_id", "image", "index", "name", "target", "timeout_ms")
+    __slots__ = ("acks", "api_version", "client_id", "image_use", "index", "name", "target", "timeout_ms")
 
     def __init__(self, context: RequestContext, acks: int, timeout_ms: int, name: str | bytes, index: int) -> None:
         self.api_version = context.api_version
@@ -156,7 +156,7 @@ class _Begun:
         self.name = name
         self.index = index
         self.target: _Target | None = None
-        self.image: MetadataImage | None = None
+        self.image_use = 0
 
 
 class _KnownRequest(RequestContext):
@@ -179,7 +179,6 @@ class _ProduceShortcut(Shortcut):
     A producer's requests for a partition are the same up to the length of their records, but for the correlation id.
 
     known       what the handler has learned
-
     head_bytes  from the api key to the length of the records
     """
 
@@ -201,7 +200,7 @@ class _ProduceShortcut(Shortcut):
         """Return the request if it begins like one that was served, and holds nothing but records after that."""
         at = position + self._head_bytes
         # The shortest that could follow: the length and a batch.
-        if at + _BATCH_HEADER_BYTES >= end:
+        if at + HEADER_BYTES >= end:
             return None
         view = block.view
         api, correlation_id, rest = self._unpack(view, position)
@@ -283,6 +282,8 @@ class ProduceHandler:
         self._limits = limits
         self._targets: dict[tuple[str | bytes, int], _Target] = {}
         self._image: MetadataImage | None = None
+        # Counts the images that were used.
+        self._image_use = 0
         self._known: dict[tuple[bytes, bytes], _Begun] = {}
         # By the length of the beginnings they know.
         self._shortcuts: dict[int, _ProduceShortcut] = {}
@@ -354,10 +355,12 @@ class ProduceHandler:
     def handle_known(self, context: RequestContext, begun: _Begun, position: int, size: int) -> None:
         """Answer a request that begins like an earlier one; its records are at `position` in the block."""
         try:
+            if self._image is not self._view.image:
+                self._use_new_image()
             target = begun.target
-            if target is None or begun.image is not self._view.image:
+            if target is None or begun.image_use != self._image_use:
                 target = begun.target = self._target(begun.client_id, begun.name, begun.index, begun.acks)
-                begun.image = self._view.image
+                begun.image_use = self._image_use
             self._check(context, target, position, size)
         except KafkaError as error:
             self._refuse_one(context, begun.acks, begun.name, begun.index, error)
@@ -445,11 +448,16 @@ class ProduceHandler:
             return KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
         return None
 
+    def _use_new_image(self) -> None:
+        """Forget what was looked up under another image."""
+        self._image = self._view.image
+        self._image_use += 1
+        self._targets.clear()
+
     def _target(self, client_id: str | None, name: str | bytes, index: int, acks: int) -> _Target:
         """Return where a partition's records go; raises KafkaError when this client's must not."""
         if self._image is not self._view.image:
-            self._image = self._view.image
-            self._targets.clear()
+            self._use_new_image()
         key = (name, index)
         target = self._targets.get(key)
         if target is None:

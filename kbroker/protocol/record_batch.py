@@ -216,19 +216,6 @@ def verify_crc(buffer: Buffer, header: BatchHeader) -> None:
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"checksum of the record batch is not {header.crc:#010x}")
 
 
-def validate_batches(
-    buffer: Buffer,
-    *,
-    api_version: int,
-    max_message_bytes: int,
-    max_segment_bytes: int = 2**31 - 1,
-    max_timestamp: int | None = None,
-) -> BatchHeader:
-    """Return the header of the one batch that makes up `buffer`, after the checks of check_batch."""
-    check_batch(memoryview(buffer), 0, len(buffer), api_version, max_message_bytes, max_segment_bytes, max_timestamp)
-    return read_batch_header(buffer, 0)
-
-
 def check_batch(
     buffer: memoryview,
     position: int,

@@ -5,6 +5,8 @@ whatever differs must be read in full.
 
 from __future__ import annotations
 
+import gc
+import types
 from typing import Any
 
 import pytest
@@ -140,6 +142,14 @@ def appended(producer: Producer, context: RequestContext) -> Any:
     return append[:4]
 
 
+def error_code(context: RequestContext) -> int:
+    """Return what the only partition was answered."""
+    assert context.parts is not None
+    response, _ = ProduceResponse.decode(context.parts[0], context.api_version)  # type: ignore[arg-type]
+    (result,) = response.responses[0].partition_responses
+    return int(result.error_code)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("values", [1, 2, 20, 2000])
 def test_the_next_request_of_a_producer_is_recognised_and_served_alike(
@@ -209,10 +219,20 @@ def test_what_was_known_under_an_earlier_image_is_looked_up_again(producer: Prod
     context = producer.recognise(shortcut, frame(producer.world, 9))
     assert context is not None
     shortcut.handle(context)
-    assert context.parts is not None
-    response, _ = ProduceResponse.decode(context.parts[0], 9)  # type: ignore[arg-type]
-    (result,) = response.responses[0].partition_responses
-    assert result.error_code == ErrorCode.MESSAGE_TOO_LARGE
+    assert error_code(context) == ErrorCode.MESSAGE_TOO_LARGE
+
+
+def test_what_is_known_keeps_no_earlier_image_alive(producer: Producer) -> None:
+    """Thousands of producers, each remembered under another image, must not keep thousands of images."""
+    shortcut = producer.shortcut(frame(producer.world, 9))
+    context = producer.recognise(shortcut, frame(producer.world, 9))
+    assert context is not None
+    shortcut.handle(context)
+    earlier = producer.world.view.image
+    producer.world.add_topic("another")
+    other = producer.shortcut(frame(producer.world, 9, client_id="other"))
+    assert other is not None
+    assert not [held for held in gc.get_referrers(earlier) if not isinstance(held, types.FrameType)]
 
 
 def test_a_batch_that_is_damaged_is_refused_in_a_request_that_was_recognised(producer: Producer) -> None:
@@ -223,10 +243,7 @@ def test_a_batch_that_is_damaged_is_refused_in_a_request_that_was_recognised(pro
     context = producer.recognise(shortcut, frame(producer.world, 13, records=bytes(damaged)))
     assert context is not None
     shortcut.handle(context)
-    assert context.parts is not None
-    response, _ = ProduceResponse.decode(context.parts[0], 13)  # type: ignore[arg-type]
-    (result,) = response.responses[0].partition_responses
-    assert result.error_code == ErrorCode.CORRUPT_MESSAGE
+    assert error_code(context) == ErrorCode.CORRUPT_MESSAGE
     assert not producer.channel.appends
 
 

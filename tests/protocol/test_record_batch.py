@@ -15,10 +15,10 @@ from kbroker.protocol.compression import CompressionType
 from kbroker.protocol.record_batch import (
     BatchBuilder,
     Record,
+    check_batch,
     iterate_batch_headers,
     iterate_records,
     read_batch_header,
-    validate_batches,
     validate_records,
     verify_crc,
 )
@@ -53,7 +53,18 @@ def patched(position: int, form: str, value: int, count: int = 3) -> bytearray:
 
 
 def validated(content: bytes | bytearray, api_version: int = 9, **options: int) -> record_batch.BatchHeader:
-    return validate_batches(memoryview(content), api_version=api_version, **{"max_message_bytes": 1 << 20, **options})
+    """Return the header of a batch that check_batch has nothing against, wherever in a buffer it lies."""
+    before, behind = b"before", bytes(7)
+    check_batch(
+        memoryview(before + content + behind),
+        len(before),
+        len(content),
+        api_version,
+        options.get("max_message_bytes", 1 << 20),
+        options.get("max_segment_bytes", 1 << 30),
+        options.get("max_timestamp"),
+    )
+    return read_batch_header(content, 0)
 
 
 def test_a_batch_has_kafkas_bytes() -> None:
