@@ -9,7 +9,18 @@ import zmq
 from worker_rooms import Processes, run_until
 
 from kbroker.ipc.command_server import CommandServer, Completions
-from kbroker.ipc.commands import MESSAGE, RING_HEAD, SENDER, Command, CommandKind, RingKind, body_of, pack_command
+from kbroker.ipc.commands import (
+    APPENDS_HEAD,
+    MESSAGE,
+    RING_HEAD,
+    SENDER,
+    Command,
+    CommandKind,
+    RingKind,
+    body_of,
+    pack_append,
+    pack_command,
+)
 from kbroker.ipc.endpoints import endpoint
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.shared.layout import RING_BYTES, SharedState
@@ -141,6 +152,34 @@ def test_the_fence_moves_only_after_what_was_in_hand_is_finished(
         processes.new_generation(NET)
         run_until(loop, lambda: shared.workers.fence(IO, 0) == 2)
     assert fences_seen == [0, 1]
+
+
+def test_the_short_way_of_one_append_heeds_generations_as_the_long_one_does(
+    loop: EventLoop, shared: SharedState, processes: Processes
+) -> None:
+    processes.new_generation(CLUSTER)
+    net, io = processes.new_generation(NET), processes.new_generation(IO)
+    heard = Heard()
+    taken: list[tuple[int, ...]] = []
+    one, two = pack_append(7, -1, 1000, [(3, 4096, 100)]), pack_append(8, 1, 1000, [(3, 0, 1), (4, 1, 1)])
+    ring = shared.commands[0][0]
+    with server_of(loop, shared, IO, heard) as server:
+        server.append_one = lambda *append: taken.append(append)
+        ring.put(APPENDS_HEAD.pack(io, 1) + message(NET, net, one))
+        ring.put(APPENDS_HEAD.pack(io - 1, 1) + message(NET, net, one))
+        ring.put(APPENDS_HEAD.pack(io, 1) + message(NET, net - 1, one))
+        ring.put(APPENDS_HEAD.pack(io, 0) + message(NET, net, two))
+        server._take_appends()
+        assert taken == [(NET, 7, 3, 4096, 100)], "what was meant for a predecessor, or sent by one, is dropped"
+        assert [command[2] for command in heard.commands] == [8]
+        # Its sender was born anew, and the doorbell has not been heard: the long way follows it first.
+        reborn = processes.new_generation(NET, ring=False)
+        ring.put(APPENDS_HEAD.pack(io, 1) + message(NET, reborn, one))
+        server._take_appends()
+        assert [command[2] for command in heard.commands] == [8, 7]
+        ring.put(APPENDS_HEAD.pack(io, 1) + message(NET, reborn, one))
+        server._take_appends()
+        assert len(taken) == 2
 
 
 def test_more_completions_than_the_ring_holds_arrive_in_order(loop: EventLoop, shared: SharedState) -> None:
