@@ -20,11 +20,11 @@ def client_endpoint(broker: BrokerState, broker_id: int, connection: ConnectionI
     """
     Return (host, port) under which the client reaches `broker`; None when it has no such listener.
 
-    broker_id  this broker: without advertised.listeners its clients are told the very address they dialled, so that
-               containers, tunnels and second interfaces work
+    broker_id  this broker: where neither advertised.listeners nor listeners names a host, its clients are told the very
+               address they dialled, so that containers, tunnels and second interfaces work (docs/decisions/0020)
     """
     endpoint = broker.endpoint(connection.listener_name)
-    if endpoint is not None and endpoint.host:
+    if endpoint is not None and endpoint.host and (connection.by_name or broker.broker_id != broker_id):
         return endpoint.host, endpoint.port
     if broker.broker_id == broker_id:
         return dialled_host(connection), connection.local_port

@@ -27,12 +27,14 @@ class ConnectionInfo:
     local_host     the address the client dialled, as this machine sees it
     local_port     the port the client dialled
     client_host    the client's address, with the leading slash that Kafka shows
+    by_name        whether the listener's host name, where it has one, leads to local_host
     """
 
     listener_name: str
     local_host: str
     local_port: int
     client_host: str
+    by_name: bool = True
 
 
 class Shortcut:

@@ -27,6 +27,7 @@ from kbroker.clock import SystemClock
 from kbroker.cluster import worker as cluster_worker
 from kbroker.cluster.registration import NOT_CONFIGURED, BrokerRegistration, settle_identity
 from kbroker.config.broker_config import BrokerConfig
+from kbroker.config.listeners import Listener
 from kbroker.errors import StartupError
 from kbroker.io_workers import worker as io_worker
 from kbroker.logging_setup import set_process_prefix
@@ -35,7 +36,7 @@ from kbroker.shared.layout import SharedState
 from kbroker.shared.memory import remove_stale_names
 from kbroker.shared.worker_table import WorkerKind
 from kbroker.storage.checkpoints import begin_run, end_run, replace_file
-from kbroker.supervisor.listeners import BoundListener, ListenerAddress, bind
+from kbroker.supervisor.listeners import BoundListener, bind
 from kbroker.supervisor.supervisor import Supervisor
 from kbroker.supervisor.systemd import Notifier
 
@@ -89,13 +90,7 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
         raise StartupError(
             f"{error.filename or directories[0]}: {error.strerror}; the broker's identity is kept there"
         ) from error
-    listeners = bind(
-        [
-            ListenerAddress(listener.name, listener.security_protocol, listener.host, listener.port)
-            for listener in config.listeners.listeners
-        ],
-        config.sockets.socket_listen_backlog_size,
-    )
+    listeners = bind(config.listeners.listeners, config.sockets.socket_listen_backlog_size)
     clean = _begin_runs(directories, failed)
     pools = config.pools
     shared = SharedState.create(
@@ -191,7 +186,12 @@ def _worker_mains(
 ) -> dict[WorkerKind, Callable[[int], None]]:
     """Return what each kind of worker runs; called in the child, with the worker's table number."""
     table = shared.workers
-    sockets = [(listener.name, sock) for listener in listeners for sock in listener.sockets]
+    advertised = {listener.name for listener in config.listeners.advertised or ()}
+    sockets = [
+        (listener.name, bound.sock, bound.by_name or listener.name in advertised)
+        for listener in listeners
+        for bound in listener.sockets
+    ]
 
     def begin(number: int) -> None:
         name = table.name(number)
@@ -278,7 +278,10 @@ def _announcer(
             logger.warning("%s cannot be written: %s", run_file, error)
         if not announced:
             announced = True
-            where = ", ".join(f"{entry['name']}://{entry['host']}:{entry['port']}" for entry in content["listeners"])
+            where = ", ".join(
+                str(Listener(listener.name, listener.security_protocol, listener.host or "localhost", listener.port))
+                for listener in listeners
+            )
             logger.info(
                 "Started in %.2f s: %s; cluster id %s, broker id %d, data in %s",
                 time.time() - started_ms / 1000,

@@ -313,12 +313,13 @@ def controller_config(config: BrokerConfig) -> ControllerConfig:
 def broker_state(
     config: BrokerConfig, registration: BrokerRegistration, listeners: Sequence[tuple[str, str, int]]
 ) -> BrokerState:
-    """Return this broker as others see it: advertised addresses, or an empty host for "the one you dialled"."""
+    """Return this broker as others see it: advertised addresses, host names, or "" for "the one you dialled"."""
+    host_names = {listener.name: listener.host_name for listener in config.listeners.listeners}
     advertised = {listener.name: listener for listener in config.listeners.advertised or ()}
     endpoints = []
     for name, protocol, port in listeners:
         told = advertised.get(name)
-        host, told_port = ("", port) if told is None else (told.host, told.port or port)
+        host, told_port = (host_names.get(name, ""), port) if told is None else (told.host, told.port or port)
         endpoints.append(Endpoint(name, protocol, host, told_port))
     return BrokerState(registration.broker_id, tuple(endpoints), config.identity.rack)
 

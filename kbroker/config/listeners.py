@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from kbroker.errors import ConfigError
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
-_LISTENER = re.compile(r"([^:/]+)://(\[[0-9a-zA-Z%.:]*\]|[0-9a-zA-Z%._-]*|[0-9a-fA-F:.%]*):(-?[0-9]+)")
+_LISTENER = re.compile(r"([^:/]+)://(\[[0-9a-zA-Z%._:-]*\]|[0-9a-zA-Z%._-]*|[0-9a-fA-F:.%]*):(-?[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Listener:
         """Return the form of server.properties."""
         return f"{self.name}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
+    @property
+    def host_name(self) -> str:
+        """The host if it is a name, which clients are told as it is written; "" for addresses and wildcards."""
+        return "" if is_address(self.host) else self.host
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerConfig:
@@ -41,13 +47,32 @@ class ListenerConfig:
     All listeners.
 
     listeners      where to bind, in order
-    advertised     what Metadata tells clients, by listener name; None: the address each client dialled
+    advertised     what Metadata tells clients, by listener name; None: the name written in `listeners`, and where that
+                   is an address or a wildcard, the address each client dialled
     inter_broker   name of the listener other brokers use
     """
 
     listeners: tuple[Listener, ...]
     advertised: tuple[Listener, ...] | None
     inter_broker: str
+
+
+def is_address(host: str) -> bool:
+    """Return whether a host is an address, in any notation that the system takes: ::1, fe80::1%eth0, 127.1."""
+    try:
+        if ":" in host:
+            ipaddress.IPv6Address(host.partition("%")[0])
+        else:
+            socket.inet_aton(host)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def is_loopback_name(host: str) -> bool:
+    """Return whether a host is a name that means "this machine" wherever it is said (RFC 6761): localhost."""
+    name = host.lower().removesuffix(".")
+    return name in {"localhost", "localhost.localdomain"} or name.endswith(".localhost")
 
 
 def parse_protocol_map(entries: Sequence[str]) -> dict[str, str]:

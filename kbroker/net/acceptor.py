@@ -6,6 +6,7 @@ import logging
 import select
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from kbroker.api.request import ConnectionInfo
 from kbroker.ipc.event_loop import EventLoop, Timer
@@ -21,6 +22,7 @@ class Acceptor:
     """
     Accepts for one listening socket.
 
+    by_name   whether the listener's host name leads to this socket
     may_open  asked with the client's host before a connection is taken over; returns why not, or None
     """
 
@@ -31,6 +33,7 @@ class Acceptor:
         listener_name: str,
         sock: socket.socket,
         *,
+        by_name: bool,
         buffer_bytes: tuple[int, int],
         may_open: Callable[[str], str | None],
     ) -> None:
@@ -38,6 +41,7 @@ class Acceptor:
         self._connections = connections
         self._listener_name = listener_name
         self._sock = sock
+        self._by_name = by_name
         self._send_buffer_bytes, self._receive_buffer_bytes = buffer_bytes
         self._may_open = may_open
         self._pause: Timer | None = None
@@ -89,10 +93,22 @@ class Acceptor:
             # The client has gone already.
             sock.close()
             return
-        info = ConnectionInfo(self._listener_name, _plain_ipv4(local[0]), local[1], "/" + client_host)
+        info = ConnectionInfo(
+            self._listener_name, _with_zone(_plain_ipv4(local[0]), local), local[1], "/" + client_host, self._by_name
+        )
         self._connections.open(sock, info)
 
 
 def _plain_ipv4(host: str) -> str:
     """Return a.b.c.d for ::ffff:a.b.c.d: a client that dialled an IPv4 address must be answered with one."""
     return host.removeprefix("::ffff:")
+
+
+def _with_zone(host: str, sockaddr: tuple[Any, ...]) -> str:
+    """Return a link-local address with the interface it lies on: without that nobody can dial it."""
+    if len(sockaddr) < 4 or not sockaddr[3]:
+        return host
+    try:
+        return f"{host}%{socket.if_indextoname(sockaddr[3])}"
+    except OSError:
+        return f"{host}%{sockaddr[3]}"

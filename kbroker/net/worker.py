@@ -49,14 +49,15 @@ class NetworkWorkerSpec:
     What the supervisor's side hands to a network worker.
 
     index               which network worker, from 0
-    sockets             (listener name, listening socket), shared by all network workers
+    sockets             (listener name, listening socket, whether the listener's host name leads to it), shared by all
+                        network workers
     failed_directories  log directories that could not be used at the start
     """
 
     config: BrokerConfig
     broker_id: int
     index: int
-    sockets: Sequence[tuple[str, socket.socket]]
+    sockets: Sequence[tuple[str, socket.socket, bool]]
     failed_directories: Sequence[str]
 
 
@@ -120,10 +121,11 @@ class NetworkWorker:
                 self._connections,
                 name,
                 sock,
+                by_name=by_name,
                 buffer_bytes=(sockets.socket_send_buffer_bytes, sockets.socket_receive_buffer_bytes),
                 may_open=self._may_open,
             )
-            for name, sock in spec.sockets
+            for name, sock, by_name in spec.sockets
         ]
         self._ready = False
         self._stopping_since_ms: int | None = None

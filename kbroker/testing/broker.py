@@ -402,8 +402,17 @@ def _dialled(host: str, port: int) -> str:
     if host in {"", "0.0.0.0"}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     elif host == "::":
-        host = "::1"
+        host = "::1" if _ipv6_loopback_works() else "127.0.0.1"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _ipv6_loopback_works() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:

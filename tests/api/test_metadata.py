@@ -204,6 +204,17 @@ def test_clients_are_told_the_address_they_dialled(world, make) -> None:
     assert (broker.host, broker.port) == ("2001:db8::1", 9092)
 
 
+def test_a_name_is_told_unless_it_does_not_lead_back(world, make) -> None:
+    """`localhost` where it means the other loopback, or nothing: the address that was dialled is right in any case."""
+    named = BrokerState(5, (Endpoint("PLAINTEXT", "PLAINTEXT", "localhost", 9092),))
+    other = BrokerState(6, (Endpoint("PLAINTEXT", "PLAINTEXT", "six", 9092),))
+    world.view.image = replace(world.view.image, brokers={5: named, 6: other})
+    (broker, _) = ask(world, make(), asking(), connection=ConnectionInfo("PLAINTEXT", "127.0.0.1", 9092, "/x")).brokers
+    assert (broker.host, broker.port) == ("localhost", 9092)
+    apart = ConnectionInfo("PLAINTEXT", "127.0.0.1", 9092, "/x", by_name=False)
+    assert [one.host for one in ask(world, make(), asking(), connection=apart).brokers] == ["127.0.0.1", "six"]
+
+
 def test_advertised_listeners_are_honoured_per_listener(world, make) -> None:
     endpoints = (
         Endpoint("INSIDE", "PLAINTEXT", "kafka.internal", 9094),

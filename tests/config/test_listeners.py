@@ -2,7 +2,7 @@
 
 import pytest
 
-from kbroker.config.listeners import Listener, parse_listeners, parse_protocol_map
+from kbroker.config.listeners import Listener, is_loopback_name, parse_listeners, parse_protocol_map
 from kbroker.errors import ConfigError
 
 PROTOCOLS = {"PLAINTEXT": "PLAINTEXT", "LAN": "PLAINTEXT", "SSL": "SSL", "SASL_SSL": "SASL_SSL"}
@@ -16,6 +16,7 @@ PROTOCOLS = {"PLAINTEXT": "PLAINTEXT", "LAN": "PLAINTEXT", "SSL": "SSL", "SASL_S
         pytest.param("plaintext://127.0.0.1:0", "127.0.0.1", 0, id="lower case; the kernel chooses the port"),
         pytest.param("PLAINTEXT://[::1]:9092", "::1", 9092, id="IPv6"),
         pytest.param("PLAINTEXT://[fe80::1%eth0]:9092", "fe80::1%eth0", 9092, id="IPv6 with a zone"),
+        pytest.param("PLAINTEXT://[fe80::1%br-lan_0]:9092", "fe80::1%br-lan_0", 9092, id="a zone with a dash"),
         pytest.param("PLAINTEXT://0.0.0.0:9092", "0.0.0.0", 9092, id="all IPv4 interfaces"),
         pytest.param("PLAINTEXT://my_host-1.example:9092", "my_host-1.example", 9092, id="a long name"),
     ],
@@ -74,3 +75,29 @@ def test_protocol_map() -> None:
             parse_protocol_map(bad)
     with pytest.raises(ConfigError, match="twice"):
         parse_protocol_map(["LAN:SSL", "lan:PLAINTEXT"])
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost.", "kafka-1", "a.b.example", "127.0.0.1.nip.io", "cafe"])
+def test_a_name_is_told_as_it_is_written(host: str) -> None:
+    assert Listener("A", "PLAINTEXT", host, 1).host_name == host
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "127.0.0.1", "127.1", "::1", "fe80::1%eth0", "::ffff:10.0.0.1"])
+def test_an_address_or_a_wildcard_is_no_name(host: str) -> None:
+    assert Listener("A", "PLAINTEXT", host, 1).host_name == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("kafka.localhost", True),
+        ("localhost.localdomain", True),
+        ("localhost.example", False),
+        ("notlocalhost", False),
+        ("127.0.0.1", False),
+    ],
+)
+def test_names_of_the_loopback(host: str, expected: bool) -> None:
+    assert is_loopback_name(host) is expected

@@ -25,7 +25,13 @@ def acceptor_of(
     room: Room, listener: socket.socket, may_open: Callable[[str], str | None] = lambda _host: None
 ) -> Acceptor:
     acceptor = Acceptor(
-        room.loop, room.connections, "INTERNAL", listener, buffer_bytes=(100_000, -1), may_open=may_open
+        room.loop,
+        room.connections,
+        "INTERNAL",
+        listener,
+        by_name=False,
+        buffer_bytes=(100_000, -1),
+        may_open=may_open,
     )
     acceptor.open()
     return acceptor
@@ -44,6 +50,7 @@ def test_a_connection_knows_the_address_that_was_dialled(room: Room, listener: s
     room.until(lambda: len(room.connections) == 1)
     (connection,) = room.connections._connections.values()
     assert connection.info.listener_name == "INTERNAL"
+    assert not connection.info.by_name
     assert connection.info.local_host == "127.0.0.1"
     assert connection.info.local_port == listener.getsockname()[1]
     assert connection.info.client_host == "/127.0.0.1"
