@@ -18,7 +18,6 @@ from typing import Any
 
 from setuptools import build_meta
 from setuptools.build_meta import (  # noqa: F401 - the hooks that stay as they are
-    build_editable,
     build_sdist,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
@@ -44,6 +43,19 @@ def build_wheel(
     """Build a wheel; return its name."""
     os.environ[DECIDED] = "1" if _compiles() else "0"
     return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """
+    Build what an editable installation needs; return its name.
+
+    The source directory comes onto the path by one line of text. setuptools' other way, a finder, imports as much at
+    each start of the interpreter as a whole command of ours needs; Ctrl-C within that is a traceback nobody can catch.
+    """
+    settings = {"editable_mode": "compat", **(config_settings or {})}
+    return build_meta.build_editable(wheel_directory, settings, metadata_directory)
 
 
 def _compiles() -> bool:

@@ -121,7 +121,13 @@ class Selection:
     group: str | None
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker console-consumer --topic test --from-beginning
+  kbroker console-consumer --topic test --partition 0 --offset 42 --max-messages 1 --property print.key=true"""
+
+
+@click.command(epilog=_EPILOG)
 @connection_options()
 @click.option("--topic", help="The topic to read.")
 @click.option("--include", "--whitelist", "include", metavar="REGEX", help="Read all topics that match.")

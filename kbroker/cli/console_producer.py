@@ -106,7 +106,13 @@ class LineFormat:
         return None if text is None or text == self.null_marker else text.encode("utf-8", "surrogateescape")
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker console-producer --topic test
+  echo 'key:value' | kbroker console-producer --topic test --property parse.key=true --property key.separator=:"""
+
+
+@click.command(epilog=_EPILOG)
 @connection_options("--broker-list")
 @click.option("--topic", required=True, help="Where the records go.")
 @click.option("--sync", is_flag=True, help="Wait for each record to be acknowledged.")

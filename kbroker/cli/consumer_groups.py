@@ -79,7 +79,14 @@ class GroupRow:
         return self.log_end_offset - self.offset
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker consumer-groups --list
+  kbroker consumer-groups --describe --group readers
+  kbroker consumer-groups --reset-offsets --group readers --topic test --to-earliest --execute"""
+
+
+@click.command(epilog=_EPILOG)
 @connection_options()
 @click.option("--command-config", metavar="FILE", help="Properties for the client.")
 @click.option("--list", "list_", is_flag=True, help="List groups.")

@@ -14,7 +14,14 @@ from kbroker.logging_setup import LEVELS, set_up_logging
 _log = logging.getLogger(__name__)
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker start
+  kbroker start config/server.properties
+  kbroker start --override listeners=PLAINTEXT://0.0.0.0:9092 --override log.dirs=/var/lib/kbroker"""
+
+
+@click.command(epilog=_EPILOG)
 @click.argument("properties", required=False, metavar="[server.properties]")
 @click.option(
     "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key; wins over the file. Repeatable."

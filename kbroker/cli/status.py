@@ -34,7 +34,13 @@ class ProcessStatus:
     memory_bytes: int
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker status
+  kbroker status --data-dir /var/lib/kbroker --json"""
+
+
+@click.command(epilog=_EPILOG)
 @data_dir_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(data_dir: str | None, properties: str | None, as_json: bool) -> None:

@@ -13,7 +13,13 @@ _DOT_S = 1.0
 _POLL_S = 0.02
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker stop
+  kbroker stop --data-dir /var/lib/kbroker --timeout 30"""
+
+
+@click.command(epilog=_EPILOG)
 @data_dir_options
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Seconds to wait."

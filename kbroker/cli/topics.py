@@ -59,7 +59,14 @@ class Request:
         )
 
 
-@click.command()
+_EPILOG = """\b
+Examples:
+  kbroker topics --create --topic test --partitions 3 --config retention.ms=86400000
+  kbroker topics --list --bootstrap-server localhost:9092
+  kbroker topics --describe --topic test"""
+
+
+@click.command(epilog=_EPILOG)
 @connection_options()
 @click.option("--command-config", metavar="FILE", help="Properties for the client.")
 @click.option("--list", "list_", is_flag=True, help="List topics.")

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from kbroker.__main__ import cli
+from kbroker.__main__ import COMMANDS
+from kbroker.cli.command_line import LazyGroup
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,6 @@ def run() -> Callable[..., Result]:
     """Return a function that runs `kbroker` with arguments and bytes on standard input."""
 
     def call(*arguments: str, stdin: bytes = b"") -> Result:
-        return CliRunner().invoke(cli, arguments, input=stdin)
+        return CliRunner().invoke(LazyGroup(COMMANDS), arguments, input=stdin)
 
     return call
