@@ -51,8 +51,10 @@ from kbroker.ipc.request_channel import RequestChannel
 from kbroker.metadata.image import TopicState
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.shared.layout import SharedState
+from kbroker.shared.partition_table import PartitionRowState, PartitionTable
 
 _FOREVER = 2**63 - 1
+_CLOCK_INTERVAL_MS = 1_000
 
 
 class Handler(NamedTuple):
@@ -113,6 +115,12 @@ def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLim
     return limits
 
 
+def _log_start_offset(rows: PartitionTable, row: int) -> int:
+    """Return where a partition's log starts; -1 while nobody serves it."""
+    found = rows.read(row)
+    return found.log_start_offset if found.state == PartitionRowState.ONLINE else -1
+
+
 def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
     """Return the handlers of one network worker by API key."""
     config, view, channel, loop = parts.config, parts.view, parts.channel, parts.loop
@@ -120,7 +128,8 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
     limits = produce_limits(config.topic_defaults)
     creation = TopicCreation(channel, loop)
     routing = GroupRouting(view, workers, parts.partition_for)
-    produced = ProduceHandler(view, channel, parts.clock, limits)
+    produced = ProduceHandler(view, channel, parts.clock, limits, lambda row: _log_start_offset(rows, row))
+    loop.every(_CLOCK_INTERVAL_MS, produced.look_at_clock)
     meta = MetadataHandlers(view, rows, creation, auto_create_topics=config.topics.auto_create_topics_enable)
     offsets = ListOffsetsHandler(view, parts.readers)
     epochs = OffsetForLeaderEpochHandler(view, parts.readers)

@@ -7,7 +7,7 @@ the owner is left with sequences, offsets and the write. A request becomes one c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
@@ -25,6 +25,7 @@ from kbroker.protocol.produce_layout import (
     ProduceLayout,
     ProducePartition,
     ProduceResult,
+    Refusal,
     encode_one,
     encode_one_head,
     encode_produce_response,
@@ -36,7 +37,12 @@ from kbroker.protocol.produce_layout import (
 from kbroker.protocol.record_batch import (
     HEADER_BYTES,
     TRANSACTIONAL_FLAG,
+    BatchHeader,
+    NotOneBatch,
+    RecordRefused,
+    RefusedRecord,
     check_batch,
+    find_refused_records,
     read_batch_header,
     validate_records,
 )
@@ -59,7 +65,19 @@ Whether the batches were written is not known. Hanging up is what a broker that 
 everything anew, in order. With an error for this request alone librdkafka would send its next one first, which was made
 up already, even where max.in.flight=1 promises order.
 """
+_BEFORE_THE_LOG: Final = frozenset(
+    {
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.MESSAGE_TOO_LARGE,
+        ErrorCode.RECORD_LIST_TOO_LARGE,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+    }
+)
+"""Refusals of a partition that this broker leads which do not tell, as Kafka's do not, where its log starts."""
+_NAMED_RECORDS: Final = 3
+"""Refused records that the message for a person shows; the answer names all of them."""
 _NONE: Final = int(ErrorCode.NONE)
+_INVALID_TIMESTAMP: Final = int(ErrorCode.INVALID_TIMESTAMP)
 _PRODUCE: Final = int(ApiKey.PRODUCE)
 _LONGEST_BEGINNING: Final = 512
 _MAX_BEGINNINGS: Final = 4_096
@@ -85,6 +103,20 @@ class ProduceLimits:
     """Records need keys."""
     compacted_only: bool
     """Records are never deleted by age or size."""
+
+
+class _Refused(KafkaError):
+    """
+    A refusal with what is known of it.
+
+    log_start_offset  of the partition; -1: not told
+    records           (index, reason) of each record to blame
+    """
+
+    def __init__(self, code: int, message: str, log_start_offset: int, records: Sequence[tuple[int, str]] = ()) -> None:
+        super().__init__(code, message)
+        self.log_start_offset = log_start_offset
+        self.records = records
 
 
 class _Target:
@@ -262,6 +294,18 @@ class _Pending:
         self.lost = False
 
 
+def _max_records_bytes(limits: ProduceLimits) -> int:
+    """Return what a batch of a topic may decompress to."""
+    return max(MAX_RECORDS_BYTES, 8 * limits.max_message_bytes)
+
+
+def _refused_result(index: int, error: KafkaError) -> ProduceResult:
+    if isinstance(error, _Refused):
+        refusal = Refusal(error.message, error.records)
+        return ProduceResult(index, error.code, log_start_offset=error.log_start_offset, refusal=refusal)
+    return ProduceResult(index, error.code, refusal=Refusal(error.message) if error.message else None)
+
+
 def _failed_unacknowledged(name: str | bytes, index: int, code: int) -> str:
     return f"Produce with acks=0 to {name!r}-{index} failed: {ErrorCode(code).name}"
 
@@ -270,16 +314,24 @@ class ProduceHandler:
     """
     Handles Produce requests of one network worker.
 
-    limits  returns a topic's ProduceLimits; asked once per topic and image
+    limits            returns a topic's ProduceLimits; asked once per topic and image
+    log_start_offset  returns where the log of a partition row starts, -1: not known
     """
 
     def __init__(
-        self, view: ClusterView, channel: RequestChannel, clock: Clock, limits: Callable[[TopicState], ProduceLimits]
+        self,
+        view: ClusterView,
+        channel: RequestChannel,
+        clock: Clock,
+        limits: Callable[[TopicState], ProduceLimits],
+        log_start_offset: Callable[[int], int],
     ) -> None:
         self._view = view
         self._channel = channel
         self._clock = clock
         self._limits = limits
+        self._log_start_offset = log_start_offset
+        self._recent_ms = clock.wall_ms()
         self._targets: dict[tuple[str | bytes, int], _Target] = {}
         self._image: MetadataImage | None = None
         # Counts the images that were used.
@@ -287,6 +339,15 @@ class ProduceHandler:
         self._known: dict[tuple[bytes, bytes], _Begun] = {}
         # By the length of the beginnings they know.
         self._shortcuts: dict[int, _ProduceShortcut] = {}
+
+    def look_at_clock(self) -> None:
+        """
+        Note what time it is; to be called every second or so.
+
+        Timestamps are held against the time last noted, which costs nothing, and before one is refused against the
+        time it is: only a clock that was set back makes the noted one matter, until the next call.
+        """
+        self._recent_ms = self._clock.wall_ms()
 
     def handle(self, context: RequestContext) -> None:
         """Answer a Produce request."""
@@ -314,7 +375,7 @@ class ProduceHandler:
                     target = self._target(context.client_id, name, partition.partition, acks)
                     self._check(context, target, partition.position, partition.size_bytes)
                 except KafkaError as error:
-                    results.append(ProduceResult(partition.partition, error.code, error_message=error.message or None))
+                    results.append(_refused_result(partition.partition, error))
                     continue
                 io_index = target.io_index
                 if io_index not in entries:
@@ -376,7 +437,7 @@ class ProduceHandler:
 
     def _refuse_one(self, context: RequestContext, acks: int, name: str | bytes, index: int, error: KafkaError) -> None:
         pending = _Pending(context, acks)
-        pending.topics.append((name, [ProduceResult(index, error.code, error_message=error.message or None)]))
+        pending.topics.append((name, [_refused_result(index, error)]))
         self._answer(pending)
 
     def _shortcut(self, context: RequestContext, begun: _Begun, partition: ProducePartition) -> Shortcut | None:
@@ -466,9 +527,10 @@ class ProduceHandler:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"cannot append to internal topic {target.topic.name}")
         least = target.limits.min_insync_replicas
         if acks == -1 and len(target.partition.isr) < least:
-            raise KafkaError(
+            raise _Refused(
                 ErrorCode.NOT_ENOUGH_REPLICAS,
                 f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={least}",
+                self._log_start_offset(target.row),
             )
         return target
 
@@ -477,19 +539,24 @@ class ProduceHandler:
         if size < 0:
             raise KafkaError(ErrorCode.INVALID_RECORD, "the partition's records are null")
         future_ms = target.future_ms
-        attributes = check_batch(
-            context.buffer,
-            position,
-            size,
-            context.api_version,
-            target.max_message_bytes,
-            target.segment_bytes,
-            None if future_ms is None else self._clock.wall_ms() + future_ms,
-        )
-        if attributes & TRANSACTIONAL_FLAG:
-            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
-        if target.checks_records:
-            self._check_records(context.buffer[position : position + size], target.limits)
+        try:
+            attributes = check_batch(
+                context.buffer,
+                position,
+                size,
+                context.api_version,
+                target.max_message_bytes,
+                target.segment_bytes,
+                None if future_ms is None else self._recent_ms + future_ms,
+            )
+            if attributes & TRANSACTIONAL_FLAG:
+                raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
+            if target.checks_records:
+                self._check_records(context.buffer[position : position + size], target.limits)
+        except NotOneBatch:
+            raise
+        except KafkaError as error:
+            self._refuse(context, target, position, size, error)
 
     def _check_records(self, records: memoryview, limits: ProduceLimits) -> None:
         earliest = None if limits.past_ms is None else self._clock.wall_ms() - limits.past_ms
@@ -498,8 +565,52 @@ class ProduceHandler:
             read_batch_header(records, 0),
             keys_required=limits.compacted,
             earliest_timestamp=earliest,
-            max_bytes=max(MAX_RECORDS_BYTES, 8 * limits.max_message_bytes),
+            max_bytes=_max_records_bytes(limits),
         )
+
+    def _refuse(self, context: RequestContext, target: _Target, position: int, size: int, error: KafkaError) -> None:
+        """
+        Raise a refusal with all that is known of it.
+
+        Returns after all when a timestamp was too far ahead only of the time last noted, and all else is well.
+        """
+        now_ms = self._clock.wall_ms()
+        log_start_offset = -1 if error.code in _BEFORE_THE_LOG else self._log_start_offset(target.row)
+        refused: list[RefusedRecord] = []
+        if isinstance(error, RecordRefused):
+            records = context.buffer[position : position + size]
+            header = read_batch_header(records, 0)
+            future_ms = target.future_ms
+            if future_ms is not None and self._recent_ms + future_ms < header.max_timestamp <= now_ms + future_ms:
+                self._recent_ms = now_ms
+                self._check(context, target, position, size)
+                return
+            refused = self._refused_records(records, header, target.limits, now_ms)
+        if not refused:
+            raise _Refused(error.code, error.message, log_start_offset) from error
+        # A wrong timestamp outweighs a missing key, as in Kafka.
+        code = max(refused, key=lambda record: record.error_code == _INVALID_TIMESTAMP).error_code
+        shown = "; ".join(f"record {record.number}: {record.reason}" for record in refused[:_NAMED_RECORDS])
+        more = f"; and {len(refused) - _NAMED_RECORDS} more" if len(refused) > _NAMED_RECORDS else ""
+        named = [(record.number, record.reason) for record in refused]
+        raise _Refused(code, f"the batch is refused because of its records: {shown}{more}", log_start_offset, named)
+
+    @staticmethod
+    def _refused_records(
+        records: memoryview, header: BatchHeader, limits: ProduceLimits, now_ms: int
+    ) -> list[RefusedRecord]:
+        try:
+            return find_refused_records(
+                records,
+                header,
+                keys_required=limits.compacted,
+                earliest_timestamp=None if limits.past_ms is None else now_ms - limits.past_ms,
+                latest_timestamp=None if limits.future_ms is None else now_ms + limits.future_ms,
+                max_bytes=_max_records_bytes(limits),
+            )
+        except KafkaError:
+            # Records that cannot be read at all: what was found before has to do.
+            return []
 
     def _find(self, name: str | bytes, index: int) -> _Target:
         view = self._view

@@ -332,7 +332,7 @@ _LOGS = (
     ),
     long_key(
         "log.message.timestamp.after.max.ms",
-        MAX_LONG,
+        3_600_000,
         "How far a record's time may lie in the future.",
         minimum=0,
         update=CLUSTER_WIDE,

@@ -41,10 +41,13 @@ def topic_config(defaults: TopicDefaults, overrides: Mapping[str, str | None]) -
 def _apply_timestamp_difference(
     values: dict[str, Value], defaults: TopicDefaults, overrides: Mapping[str, str | None]
 ) -> None:
-    """Let the old key that limits a record's time both ways stand for each new one that is not set (KIP-937)."""
+    """Let the old key that limits a record's time both ways, if set, stand for new ones that are not (KIP-937)."""
+    old = "message.timestamp.difference.max.ms"
+    if old not in overrides and defaults[old] == TOPIC_KEYS[old].default:
+        return
     for name in ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"):
         if name not in overrides and defaults[name] == TOPIC_KEYS[name].default:
-            values[name] = values["message.timestamp.difference.max.ms"]
+            values[name] = values[old]
 
 
 def _check_together(values: Mapping[str, Value]) -> None:

@@ -34,6 +34,8 @@ _ENTRY_BYTES: Final = APPEND_ENTRY.size
 _new: Final = tuple.__new__
 """Makes a named tuple without a call of Python code."""
 _NONE: Final = int(ErrorCode.NONE)
+_OF_THE_PRODUCER: Final = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.INVALID_PRODUCER_EPOCH})
+"""Refusals that tell where the log starts, as Kafka's do."""
 
 Committed = Callable[[int], None]
 """Told the error code (0: written) of an internal append."""
@@ -148,7 +150,7 @@ class AppendDispatcher:
         try:
             base_offset, last_offset, append_time, log_start, _ = log.stage(records, partition.leader_epoch, now_ms)
         except KafkaError as error:
-            return _refused(error.code)
+            return _refused(error.code, log.log_start_offset if error.code in _OF_THE_PRODUCER else -1)
         except LogDirFailed as failure:
             self._offline(failure)
             return _refused(ErrorCode.KAFKA_STORAGE_ERROR)
@@ -282,8 +284,8 @@ class AppendDispatcher:
             own.committed(_NONE if code and written_is_enough and _stands(own) else code)
 
 
-def _refused(code: int) -> _Staged:
-    return _Staged(None, -1, AppendResult(code, -1, -1, -1))
+def _refused(code: int, log_start_offset: int = -1) -> _Staged:
+    return _Staged(None, -1, AppendResult(code, -1, -1, log_start_offset))
 
 
 def _stands(entry: _Staged | _Internal) -> bool:

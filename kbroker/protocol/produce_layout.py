@@ -14,6 +14,7 @@ An IO worker writes the records from the arena they lie in, so what counts here 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct, error
 from typing import Final, NamedTuple
 
@@ -37,15 +38,26 @@ class ProducePartition(NamedTuple):
     size_bytes: int
 
 
+class Refusal(NamedTuple):
+    """
+    What a person should read about a partition that was refused.
+
+    records  (index in the batch, reason) of each record to blame
+    """
+
+    message: str
+    records: Sequence[tuple[int, str]] = ()
+
+
 class ProduceResult(NamedTuple):
-    """What came of one partition; offsets and time are -1 when there was an error."""
+    """What came of one partition; offset and time are -1 when there was an error, the log's start where not known."""
 
     partition: int
     error_code: int
     base_offset: int = -1
     log_append_time_ms: int = -1
     log_start_offset: int = -1
-    error_message: str | None = None
+    refusal: Refusal | None = None
 
 
 class ProduceLayout(NamedTuple):
@@ -209,27 +221,22 @@ def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[P
             parts.append(_uvarint_bytes(len(encoded) + 1) if flexible else _INT16.pack(len(encoded)))
             parts.append(encoded)
         parts.append(_uvarint_bytes(len(results) + 1) if flexible else _INT32.pack(len(results)))
-        for index, code, base_offset, append_time, log_start, message in results:
+        for index, code, base_offset, append_time, log_start, refusal in results:
             if version >= 5:
                 parts.append(_RESULT_V5.pack(index, code, base_offset, append_time, log_start))
             elif version >= 2:
                 parts.append(_RESULT_V2.pack(index, code, base_offset, append_time))
             else:
                 parts.append(_RESULT_V0.pack(index, code, base_offset))
-            if flexible:
-                # No record errors; the message or null; no tagged fields.
-                if message is None:
-                    parts.append(b"\x01\x00\x00")
-                else:
-                    encoded = message.encode()
-                    parts += (b"\x01", _uvarint_bytes(len(encoded) + 1), encoded, b"\x00")
-            elif version == 8:
-                parts.append(_NO_RECORD_ERRORS)
-                if message is None:
-                    parts.append(_NULL_TEXT)
-                else:
-                    encoded = message.encode()
-                    parts += (_INT16.pack(len(encoded)), encoded)
+            if version < 8:
+                continue
+            if refusal is not None:
+                parts.append(_encode_refusal(refusal, flexible))
+            elif flexible:
+                # No record errors, no message, no tagged fields.
+                parts.append(b"\x01\x00\x00")
+            else:
+                parts += (_NO_RECORD_ERRORS, _NULL_TEXT)
         if flexible:
             parts.append(b"\x00")
     if version >= 1:
@@ -237,6 +244,23 @@ def encode_produce_response(version: int, topics: list[tuple[str | bytes, list[P
     if flexible:
         parts.append(b"\x00")
     return b"".join(parts)
+
+
+def _encode_refusal(refusal: Refusal, flexible: bool) -> bytes:
+    """Return record errors and message of one partition, with the partition's tagged fields where it has any."""
+    records = refusal.records
+    parts = [_uvarint_bytes(len(records) + 1) if flexible else _INT32.pack(len(records))]
+    for index, reason in records:
+        parts += (_INT32.pack(index), _text_bytes(reason, flexible), b"\x00" if flexible else b"")
+    parts.append(_text_bytes(refusal.message, flexible) if refusal.message else b"\x00" if flexible else _NULL_TEXT)
+    if flexible:
+        parts.append(b"\x00")
+    return b"".join(parts)
+
+
+def _text_bytes(text: str, flexible: bool) -> bytes:
+    encoded = text.encode()[:_LONGEST_TEXT]
+    return (_uvarint_bytes(len(encoded) + 1) if flexible else _INT16.pack(len(encoded))) + encoded
 
 
 def nothing_follows(buffer: memoryview, version: int, position: int, end: int) -> bool:

@@ -64,9 +64,14 @@ DELETE_HORIZON_FLAG: Final = 0x40
 
 NO_PRODUCER_ID: Final = -1
 NO_SEQUENCE: Final = -1
+NO_TIMESTAMP: Final = -1
 
 DEFAULT_MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
 """What one batch may decompress to when the caller sets no bound of its own."""
+
+
+MAX_REFUSED_RECORDS: Final = 10_000
+"""Bad records of one batch that are named: a small batch can hold millions, and each costs the answer a line."""
 
 
 class BatchHeader(NamedTuple):
@@ -118,6 +123,14 @@ class Record(NamedTuple):
     key: Buffer | None
     value: Buffer | None
     headers: tuple[tuple[str, Buffer | None], ...] = ()
+
+
+class RefusedRecord(NamedTuple):
+    """Why a record of a produced batch is refused; its number counts from 0 in the batch."""
+
+    number: int
+    error_code: int
+    reason: str
 
 
 def read_batch_header(buffer: Buffer, position: int = 0) -> BatchHeader:
@@ -235,17 +248,14 @@ def check_batch(
     max_segment_bytes  the topic's segment.bytes
     max_timestamp      latest timestamp accepted (now + message.timestamp.after.max.ms); None: any
 
-    Raises KafkaError with the code Kafka answers: CORRUPT_MESSAGE (size, checksum), INVALID_RECORD (none or several
-    batches, counts, control batch, base offset, sequence, old magic in a version that forbids it), MESSAGE_TOO_LARGE,
-    RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE, UNSUPPORTED_FOR_MESSAGE_FORMAT, INVALID_TIMESTAMP.
+    Raises NotOneBatch with INVALID_RECORD (none, several, a torn one, old magic in a version that forbids it),
+    CORRUPT_MESSAGE (a size or magic that no batch has) or UNSUPPORTED_FOR_MESSAGE_FORMAT, and KafkaError with the code
+    Kafka answers: CORRUPT_MESSAGE (checksum), INVALID_RECORD (counts, control batch, base offset, sequence),
+    MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE; RecordRefused(INVALID_TIMESTAMP).
     Costs the checksum and about two microseconds.
     """
     if size < HEADER_BYTES:
-        if size <= 0:
-            raise KafkaError(
-                ErrorCode.INVALID_RECORD, "a produce request must hold exactly one record batch per partition"
-            )
-        raise _produced_unreadable(buffer[position : position + size], api_version)
+        raise _produced_unreadable(buffer[position : position + max(size, 0)], api_version)
     length: int
     magic: int
     attributes: int
@@ -287,30 +297,67 @@ def check_batch(
     if producer_id >= 0 and base_sequence < 0:
         raise KafkaError(ErrorCode.INVALID_RECORD, f"sequence {base_sequence} of producer {producer_id}")
     if attributes & LOG_APPEND_TIME_FLAG:
-        raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
+        raise RecordRefused(ErrorCode.INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
     if max_timestamp is not None and batch_max_timestamp > max_timestamp:
-        raise KafkaError(ErrorCode.INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}")
+        raise RecordRefused(
+            ErrorCode.INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}"
+        )
     return attributes
 
 
-def _produced_unreadable(buffer: Buffer, api_version: int) -> KafkaError:
-    """Return the error for produced bytes that are not exactly one batch of the current format."""
-    size = len(buffer)
-    if size < SIZE_PREFIX_BYTES + 5:
-        return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"record batch header is cut off after {size} bytes")
-    magic = buffer[16]
-    if magic < CURRENT_MAGIC:
-        if api_version >= 3:
-            return KafkaError(
-                ErrorCode.INVALID_RECORD, f"Produce version {api_version} allows only record batches, not magic {magic}"
-            )
-        return KafkaError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
-    try:
-        first = read_batch_header(buffer, 0)
-        read_batch_header(buffer, first.size_bytes)
-    except KafkaError as error:
-        return KafkaError(ErrorCode.CORRUPT_MESSAGE, error.message)
-    return KafkaError(ErrorCode.INVALID_RECORD, "a produce request must hold exactly one record batch per partition")
+class RecordRefused(KafkaError):
+    """A record of a batch, not the batch, is to blame; `find_refused_records` names all that are."""
+
+
+class NotOneBatch(KafkaError):
+    """What was produced is not exactly one batch of a format that is served: no log was asked about it."""
+
+
+def _produced_unreadable(buffer: memoryview, api_version: int) -> NotOneBatch:
+    """
+    Return the error for produced bytes that are not exactly one batch of the current format.
+
+    A batch that is cut off will be so the next time: INVALID_RECORD, upon which producers give up. CORRUPT_MESSAGE,
+    which they try again, is kept for what a damaged wire may do to a whole batch.
+    """
+    left = len(buffer)
+    position = 0
+    for _ in range(2):
+        if left < SIZE_PREFIX_BYTES:
+            break
+        length = _OFFSET_AND_SIZE(buffer, position)[1]
+        if length < _SMALLEST_OLD_MESSAGE:
+            return NotOneBatch(ErrorCode.CORRUPT_MESSAGE, f"no record batch is of {length} bytes")
+        if left < SIZE_PREFIX_BYTES + 5:
+            break
+        magic = buffer[position + 16]
+        if magic > CURRENT_MAGIC:
+            return NotOneBatch(ErrorCode.CORRUPT_MESSAGE, f"unknown magic {magic}")
+        size_bytes = length + SIZE_PREFIX_BYTES
+        if size_bytes > left:
+            break
+        if magic < CURRENT_MAGIC:
+            return _old_magic(magic, api_version)
+        if size_bytes < HEADER_BYTES:
+            return NotOneBatch(ErrorCode.CORRUPT_MESSAGE, f"record batch of {size_bytes} bytes")
+        position += size_bytes
+        left -= size_bytes
+    if position:
+        return NotOneBatch(
+            ErrorCode.INVALID_RECORD,
+            f"a produce request must hold exactly one record batch per partition; {left} bytes follow the first",
+        )
+    if not left:
+        return NotOneBatch(ErrorCode.INVALID_RECORD, "a produce request must hold a record batch per partition")
+    return NotOneBatch(ErrorCode.INVALID_RECORD, f"the record batch is cut off after {left} bytes")
+
+
+def _old_magic(magic: int, api_version: int) -> NotOneBatch:
+    if api_version >= 3:
+        return NotOneBatch(
+            ErrorCode.INVALID_RECORD, f"Produce version {api_version} allows only record batches, not magic {magic}"
+        )
+    return NotOneBatch(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, f"message format {magic}")
 
 
 def validate_records(
@@ -329,8 +376,8 @@ def validate_records(
     earliest_timestamp, latest_timestamp   milliseconds, inclusive; None: no bound
     max_bytes                              what the batch may decompress to
 
-    Raises KafkaError: INVALID_RECORD, INVALID_TIMESTAMP, CORRUPT_MESSAGE or, past max_bytes, MESSAGE_TOO_LARGE.
-    Costs about a microsecond per record.
+    Raises RecordRefused for the first record with a key or timestamp that is refused, KafkaError with INVALID_RECORD,
+    CORRUPT_MESSAGE or, past max_bytes, MESSAGE_TOO_LARGE. Costs about a microsecond per record.
     """
     # By hand and not by iterate_records: a megabyte may hold a million records, and all others wait meanwhile.
     data = _records_of(buffer, header, max_bytes)
@@ -352,7 +399,7 @@ def validate_records(
             if key_size > 0:
                 position += key_size
             elif keys_required and key_size < 0:
-                raise KafkaError(ErrorCode.INVALID_RECORD, f"record {index} has no key, but the topic is compacted")
+                raise RecordRefused(ErrorCode.INVALID_RECORD, f"record {index} has no key, but the topic is compacted")
             if key_size < -1 or position > record_end:
                 raise _corrupt_record(index)
             value_size, position = _read_varint(data, position)
@@ -367,15 +414,56 @@ def validate_records(
             if position != record_end:
                 raise _corrupt_record(index)
             timestamp = base_timestamp + timestamp_delta if append_time is None else append_time
-            if timestamp >= 0 and (
+            if timestamp != NO_TIMESTAMP and (
                 (latest_timestamp is not None and timestamp > latest_timestamp)
                 or (earliest_timestamp is not None and timestamp < earliest_timestamp)
             ):
-                raise KafkaError(ErrorCode.INVALID_TIMESTAMP, f"timestamp {timestamp} is out of the topic's bounds")
+                raise RecordRefused(ErrorCode.INVALID_TIMESTAMP, f"timestamp {timestamp} is out of the topic's bounds")
     except (IndexError, UnicodeDecodeError) as error:
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"records are cut off or damaged: {error}") from error
     if position != end:
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"{end - position} bytes after the last record")
+
+
+def find_refused_records(
+    buffer: Buffer,
+    header: BatchHeader,
+    *,
+    keys_required: bool = False,
+    earliest_timestamp: int | None = None,
+    latest_timestamp: int | None = None,
+    max_bytes: int = DEFAULT_MAX_RECORDS_BYTES,
+) -> list[RefusedRecord]:
+    """
+    Return the records of a refused batch that are to blame, at most MAX_REFUSED_RECORDS; arguments as validate_records.
+
+    A record that lacks its key is told so, whatever its timestamp. Raises KafkaError as iterate_records does.
+    """
+    stamped = header.attributes & LOG_APPEND_TIME_FLAG != 0
+    base_offset = header.base_offset
+    found: list[RefusedRecord] = []
+    for record in iterate_records(buffer, header, max_bytes):
+        index = record.offset - base_offset
+        timestamp = record.timestamp
+        if keys_required and record.key is None:
+            found.append(RefusedRecord(index, ErrorCode.INVALID_RECORD, "it has no key, and the topic is compacted"))
+        elif stamped:
+            found.append(RefusedRecord(index, ErrorCode.INVALID_TIMESTAMP, "its timestamp is of type LogAppendTime"))
+        elif timestamp != NO_TIMESTAMP and (
+            (latest_timestamp is not None and timestamp > latest_timestamp)
+            or (earliest_timestamp is not None and timestamp < earliest_timestamp)
+        ):
+            bounds = " and ".join(
+                f"{word} {bound}"
+                for word, bound in (("not before", earliest_timestamp), ("not after", latest_timestamp))
+                if bound is not None
+            )
+            found.append(
+                RefusedRecord(index, ErrorCode.INVALID_TIMESTAMP, f"its timestamp {timestamp} must be {bounds}")
+            )
+        if len(found) == MAX_REFUSED_RECORDS:
+            break
+    return found
 
 
 def iterate_records(

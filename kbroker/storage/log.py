@@ -117,7 +117,7 @@ class StagedAppend(NamedTuple):
     base_offset: int
     last_offset: int
     log_append_time_ms: int
-    """-1 when the topic keeps the producers' timestamps."""
+    """-1 when the topic keeps the producers' timestamps; of a duplicate, its largest timestamp in the log."""
     log_start_offset: int
     duplicate: bool
     """The producer had sent it before: nothing was staged, the offsets are those of the first time."""
@@ -528,7 +528,7 @@ class Log:
                 return StagedAppend(
                     duplicate.last_offset - duplicate.offset_delta,
                     duplicate.last_offset,
-                    duplicate.timestamp if self._append_time else -1,
+                    duplicate.timestamp,
                     self.log_start_offset,
                     True,
                 )

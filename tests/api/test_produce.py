@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from kbroker.protocol.record_batch import BatchBuilder
 VERSIONS = range(14)
 ARENA_POSITION = 1 << 20
 NOW_MS = 1_700_000_000_000
+LOG_START = 700
+HOUR_MS = 3_600_000
 
 
 class Block:
@@ -127,7 +130,14 @@ class Produced:
         self.world = world
         self.owners = Owners()
         self.limits = LIMITS
-        self.handler = ProduceHandler(world.view, self.owners, ManualClock(NOW_MS), lambda _topic: self.limits)  # type: ignore[arg-type]
+        self.clock = ManualClock(NOW_MS)
+        self.handler = ProduceHandler(
+            world.view,
+            self.owners,  # type: ignore[arg-type]
+            self.clock,
+            lambda _topic: self.limits,
+            lambda _row: LOG_START,
+        )
 
     def ask(self, *partitions: tuple[str, int, bytes | None], version: int = 9, acks: int = 1, **fields: Any) -> Asked:
         asked = Asked(self.world, list(partitions), version, acks, **fields)
@@ -229,7 +239,7 @@ def test_what_the_owner_says_is_passed_on(produced: Produced) -> None:
     [
         pytest.param(None, {}, {}, ErrorCode.INVALID_RECORD, id="null records"),
         pytest.param(b"", {}, {}, ErrorCode.INVALID_RECORD, id="no batch"),
-        pytest.param(batch()[:-1], {}, {}, ErrorCode.CORRUPT_MESSAGE, id="cut off"),
+        pytest.param(batch()[:-1], {}, {}, ErrorCode.INVALID_RECORD, id="cut off"),
         pytest.param(batch() + batch(), {}, {}, ErrorCode.INVALID_RECORD, id="two batches"),
         pytest.param(batch(b"x" * 2000), {}, {}, ErrorCode.MESSAGE_TOO_LARGE, id="too large"),
         pytest.param(batch(), {"acks": 2}, {}, ErrorCode.INVALID_REQUIRED_ACKS, id="acks"),
@@ -325,3 +335,89 @@ def test_a_malformed_request_leaves_nothing_behind(produced: Produced) -> None:
         produced.handler.handle(asked.context)
     assert asked.block.references == 1
     assert not produced.owners.appends
+
+
+def several(*records: tuple[bytes | None, int], **fields: Any) -> bytes:
+    builder = BatchBuilder(**fields)
+    for key, timestamp in records:
+        builder.append(key, b"value", timestamp)
+    return builder.build()
+
+
+@pytest.mark.parametrize("version", [8, 9, 12])
+@pytest.mark.parametrize("compression", [0, 1])
+def test_every_bad_record_of_a_refused_batch_is_named(produced: Produced, version: int, compression: int) -> None:
+    """The producer fails those records and can send the others again (KIP-467)."""
+    produced.world.add_topic("t")
+    produced.limits = dataclasses.replace(LIMITS, compacted=True, past_ms=HOUR_MS)
+    late, early = NOW_MS + HOUR_MS + 1, NOW_MS - HOUR_MS - 1
+    records = several(
+        (b"k", NOW_MS),
+        (None, NOW_MS),
+        (b"k", late),
+        (b"", NOW_MS),
+        (None, late),
+        (b"k", early),
+        compression=compression,
+    )
+    (result,) = produced.ask(("t", 0, records), version=version).results().values()
+    named = {bad.batch_index: bad.batch_index_error_message for bad in result.record_errors}
+    assert list(named) == [1, 2, 4, 5]
+    assert "no key" in named[1]
+    assert str(late) in named[2]
+    assert "no key" in named[4]
+    assert str(early) in named[5]
+    assert result.error_code == ErrorCode.INVALID_TIMESTAMP, "which outweighs a missing key"
+    assert "record 1: it has no key" in result.error_message
+    assert "and 1 more" in result.error_message
+
+
+def test_missing_keys_alone_make_a_batch_invalid(produced: Produced) -> None:
+    produced.world.add_topic("t")
+    produced.limits = dataclasses.replace(LIMITS, compacted=True)
+    (result,) = produced.ask(("t", 0, several((None, NOW_MS), (b"k", NOW_MS)))).results().values()
+    assert result.error_code == ErrorCode.INVALID_RECORD
+    assert [bad.batch_index for bad in result.record_errors] == [0]
+
+
+def test_what_is_wrong_with_a_batch_as_a_whole_names_no_record(produced: Produced) -> None:
+    produced.world.add_topic("t")
+    (result,) = produced.ask(("t", 0, batch(base_offset=3, timestamp=NOW_MS + 2 * HOUR_MS))).results().values()
+    assert result.error_code == ErrorCode.INVALID_RECORD
+    assert result.record_errors == []
+
+
+@pytest.mark.parametrize(
+    ("records", "limits", "log_start"),
+    [
+        pytest.param(batch(key=None), {"compacted": True}, LOG_START, id="no key"),
+        pytest.param(batch(timestamp=NOW_MS + 2 * HOUR_MS), {}, LOG_START, id="timestamp"),
+        pytest.param(batch(base_offset=3), {}, LOG_START, id="base offset"),
+        pytest.param(batch(), {"min_insync_replicas": 2}, LOG_START, id="replicas"),
+        pytest.param(batch()[:-1], {}, -1, id="torn"),
+        pytest.param(batch()[:-1] + b"?", {}, -1, id="checksum"),
+        pytest.param(batch(b"x" * 2000), {}, -1, id="too large"),
+    ],
+)
+def test_a_refusal_tells_where_the_log_starts_where_kafka_does(
+    produced: Produced, records: bytes, limits: dict[str, Any], log_start: int
+) -> None:
+    produced.world.add_topic("t")
+    produced.limits = dataclasses.replace(LIMITS, **limits)
+    (result,) = produced.ask(("t", 0, records), acks=-1).results().values()
+    assert result.error_code
+    assert (result.base_offset, result.log_start_offset) == (-1, log_start)
+
+
+def test_timestamps_are_held_against_the_time_it_is(produced: Produced) -> None:
+    """The handler notes the time now and then only; that must neither refuse nor let through what it should not."""
+    produced.world.add_topic("t")
+    produced.clock.advance(10 * HOUR_MS)
+    produced.ask(("t", 0, batch(timestamp=NOW_MS + 11 * HOUR_MS)))
+    assert len(produced.owners.appends) == 1
+    refused = produced.ask(("t", 0, batch(timestamp=NOW_MS + 11 * HOUR_MS + 1)))
+    assert refused.code() == ErrorCode.INVALID_TIMESTAMP
+    produced.clock.advance(-10 * HOUR_MS)
+    produced.handler.look_at_clock()
+    refused = produced.ask(("t", 0, batch(timestamp=NOW_MS + HOUR_MS + 1)))
+    assert refused.code() == ErrorCode.INVALID_TIMESTAMP

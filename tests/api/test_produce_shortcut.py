@@ -63,7 +63,9 @@ class Producer:
         self.world = world
         self.limits = LIMITS
         self.channel = Channel()
-        self.handler = ProduceHandler(world.view, self.channel, ManualClock(NOW_MS), lambda _topic: self.limits)  # type: ignore[arg-type]
+        self.handler = ProduceHandler(
+            world.view, self.channel, ManualClock(NOW_MS), lambda _topic: self.limits, lambda _row: 7
+        )  # type: ignore[arg-type]
 
     def read(self, frame: bytes) -> RequestContext:
         """Read a frame in full."""

@@ -177,6 +177,7 @@ def test_a_sequence_out_of_order_is_refused_alone_and_a_duplicate_gets_its_old_o
     worker.dispatcher.end_turn()
     assert worker.answer(first) == [(0, 0)]
     assert worker.answer(gap) == [(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, -1)]
+    assert worker.completed.answers[gap][0].log_start_offset == 0, "known, as in Kafka"
     assert worker.answer(again) == [(0, 0)]
     assert worker.answer(second) == [(0, 1)]
     assert worker.table.read(0).log_end_offset == 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kbroker.errors import MalformedMessage
 from kbroker.protocol.messages.produce import (
+    BatchIndexAndErrorMessage,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
@@ -20,6 +21,7 @@ from kbroker.protocol.messages.produce import (
 )
 from kbroker.protocol.produce_layout import (
     ProduceResult,
+    Refusal,
     encode_one,
     encode_one_head,
     encode_produce_response,
@@ -34,8 +36,11 @@ NAMES = st.text(min_size=1, max_size=20)
 IDS = st.binary(min_size=16, max_size=16)
 RECORDS = st.one_of(st.none(), st.binary(max_size=300))
 TOPICS = st.lists(st.tuples(NAMES, IDS, st.lists(st.tuples(INT32, RECORDS), max_size=4)), max_size=4)
+REFUSALS = st.builds(
+    Refusal, st.text(max_size=200), st.lists(st.tuples(INT32, st.text(max_size=200)), max_size=3).map(tuple)
+)
 RESULTS = st.lists(
-    st.builds(ProduceResult, INT32, INT16, INT64, INT64, INT64, st.one_of(st.none(), st.text(max_size=200))), max_size=4
+    st.builds(ProduceResult, INT32, INT16, INT64, INT64, INT64, st.one_of(st.none(), REFUSALS)), max_size=4
 )
 
 
@@ -98,7 +103,11 @@ def test_a_response_is_byte_for_byte_what_the_general_codec_writes(version: int,
                         base_offset=result.base_offset,
                         log_append_time_ms=result.log_append_time_ms,
                         log_start_offset=result.log_start_offset,
-                        error_message=result.error_message,
+                        error_message=None if result.refusal is None else result.refusal.message or None,
+                        record_errors=[
+                            BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=reason)
+                            for index, reason in ([] if result.refusal is None else result.refusal.records)
+                        ],
                     )
                     for result in results
                 ],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Self
+from typing import Any, Self
 
+from kbroker.protocol.api_keys import API_VERSIONS, ApiKey
 from kbroker.protocol.headers import encode_request_header
+from kbroker.protocol.messages.registry import response_class
 from kbroker.protocol.schema import Message
 
 
@@ -34,6 +36,20 @@ class RawConnection:
         """Return the next frame without its length; b"" when the broker has closed the connection."""
         size = self._exactly(4)
         return self._exactly(struct.unpack(">i", size)[0]) if size else b""
+
+    def ask(self, request: Message, version: int) -> Any:
+        """Send a request and return its answer, read to its last byte; fails when the broker closes the connection."""
+        api_key = request.API_KEY
+        assert api_key is not None
+        self.send(request, version)
+        frame = self.receive()
+        assert frame, f"{type(request).__name__} v{version}: the broker closed the connection"
+        flexible = version >= API_VERSIONS[api_key].flexible_since
+        answer, end = response_class(api_key).decode(
+            frame, version, 5 if flexible and api_key != ApiKey.API_VERSIONS else 4
+        )
+        assert end == len(frame)
+        return answer
 
     def _exactly(self, size: int) -> bytes:
         data = b""
