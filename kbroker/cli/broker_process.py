@@ -70,7 +70,9 @@ def run_broker(config: BrokerConfig) -> int:
 
 def _has_ended(lifeline: int) -> bool:
     """Return whether the other end of the lifeline is gone."""
-    return bool(select.select([lifeline], [], [], 0)[0])
+    poller = select.poll()  # select.select ends at descriptor 1,023; the starter may have had more
+    poller.register(lifeline, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: int | None) -> int:

@@ -180,7 +180,7 @@ def _take(given: dict[str, Setting], warnings: list[str], name: str, text: str, 
     """Check one setting and note it; a name the broker does not know becomes a warning."""
     key = BROKER_KEYS.get(name)
     if key is None:
-        warnings.append(f"{place}: {_unknown(name)}")
+        warnings.append(f"{place}: {unknown_key(name)}")
         return
     setting = Setting(name, text.strip(), None, place)
     if key.refused and text.strip():
@@ -195,7 +195,7 @@ def _take(given: dict[str, Setting], warnings: list[str], name: str, text: str, 
     given[name] = Setting(name, setting.text, value, place)
 
 
-def _unknown(name: str) -> str:
+def unknown_key(name: str) -> str:
     """Return what to say about a name that is no key of a broker."""
     if name in CLIENT_KEYS:
         return f"{name} belongs into the configuration of a producer or consumer; a broker does not use it"

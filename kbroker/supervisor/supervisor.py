@@ -235,6 +235,8 @@ class Supervisor:
 
     def _wait_for_end(self, workers: list[WorkerProcess], patience_ms: int) -> None:
         deadline = _now_ms() + patience_ms
+        poller = select.poll()
+        poller.register(self._signals.fd, select.POLLIN)
         while any(worker.pid for worker in workers):
             now = _now_ms()
             if now >= deadline:
@@ -245,8 +247,7 @@ class Supervisor:
                             os.kill(worker.pid, signal.SIGKILL)
                 deadline = now + 5_000
                 self._failure = self._failure or "a worker had to be killed while stopping"
-            with contextlib.suppress(InterruptedError):
-                select.select([self._signals.fd], [], [], min(0.2, max(0.001, (deadline - now) / 1000)))
+            poller.poll(min(200, max(1, deadline - now)))
             self._signals.read()
             self._reap()
             self._pat_watchdog(_now_ms())

@@ -1,9 +1,11 @@
 """
 A broker for tests: the real processes, on a free port, in a temporary directory.
 
-    with Broker() as broker:
+    with Broker() as broker:  # or: async with Broker() as broker
         broker.create_topic("orders", partitions=3)
-        producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap_servers})
+        broker.produce("orders", "first", "second", key="customer 7")
+        assert [record.text for record in broker.consume("orders", 2)] == ["first", "second"]
+        producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap_servers})  # any client does
 
 Nothing is left behind, even by a test session that is killed with -9: the broker holds one end of a pipe (its lifeline)
 and stops when the other end, which is ours, is gone; its temporary directory it then removes itself. Readiness is not
@@ -16,7 +18,6 @@ import contextlib
 import json
 import os
 import secrets
-import select
 import shutil
 import signal
 import socket
@@ -25,15 +26,21 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 from kbroker.errors import StartupError
+from kbroker.testing.processes import children, readable, wait_gone
+from kbroker.testing.records import Data, Headers, Record, consume_records, new_producer, produce_records, read_records
 
 if TYPE_CHECKING:
+    from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient
+
+ConfigValue: TypeAlias = str | int | float | bool
+"""What a key of server.properties may be given as."""
 
 RUN_FILE_NAME = "kbroker-run.json"
 """In the first log directory of a running broker: its pid, its listeners with their real ports, its workers."""
@@ -46,6 +53,30 @@ DEFAULTS: Mapping[str, str] = {
 """What a test broker is told unless the test says otherwise."""
 
 _POLL_INTERVAL_S = 0.005
+_KEPT_LOG_BYTES = 1 << 20
+
+_started: Final[weakref.WeakSet[Broker]] = weakref.WeakSet()
+"""Every broker that was started and is still held: a failing test's report shows their logs."""
+
+
+def started_brokers() -> list[Broker]:
+    """Return the brokers that this process started, ended ones too, as long as somebody holds them."""
+    return list(_started)
+
+
+class BrokerFactory(Protocol):
+    """The fixture `kbroker_factory`: makes a running broker that ends with the test; arguments are those of Broker."""
+
+    def __call__(
+        self,
+        config: Mapping[str, ConfigValue] | None = None,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        start_timeout_s: float = 30.0,
+        stop_timeout_s: float = 30.0,
+        log_level: str | None = None,
+    ) -> Broker:
+        """Return a broker that runs."""
 
 
 class Broker:
@@ -56,19 +87,23 @@ class Broker:
     data_dir         where its log directory lies; kept when the broker ends. None: a temporary one, removed at the end
     start_timeout_s  how long a start may take
     stop_timeout_s   how long an orderly stop may take before the broker is killed
+    log_level        what the broker logs: DEBUG, INFO, WARN or ERROR. None: KBROKER_LOG_LEVEL, else INFO
 
-    Without a context: `start()`, and `close()` at the end. Usable from one thread at a time.
+    Without a context: `start()`, and `close()` at the end. Usable from one thread at a time. `async with` starts and
+    stops it in a thread of asyncio's, so that the event loop goes on; the methods themselves block.
     """
 
     def __init__(
         self,
-        config: Mapping[str, str] | None = None,
+        config: Mapping[str, ConfigValue] | None = None,
         *,
         data_dir: str | os.PathLike[str] | None = None,
         start_timeout_s: float = 30.0,
         stop_timeout_s: float = 30.0,
+        log_level: str | None = None,
     ) -> None:
-        self._config = {**DEFAULTS, **(config or {})}
+        self._config: dict[str, str] = {**DEFAULTS, **{name: str(value) for name, value in (config or {}).items()}}
+        self._log_level = log_level
         self._given_data_dir = None if data_dir is None else Path(data_dir)
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -76,6 +111,9 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         self._admin: AdminClient | None = None
+        self._producer: Producer | None = None
+        self._log_begin = 0
+        self._kept_log: tuple[int, bytes] | None = None
         self._listeners: list[dict[str, Any]] = []
         self._forgotten: weakref.finalize[[Path, int], Broker] | None = None
 
@@ -89,6 +127,29 @@ class Broker:
     ) -> None:
         """Stop the broker and remove its temporary directory."""
         self.close()
+
+    async def __aenter__(self) -> Self:
+        """Start the broker while the event loop goes on; return it once it answers requests."""
+        import asyncio  # noqa: PLC0415 - the plugin is loaded in sessions that know no asyncio
+
+        starting = asyncio.create_task(asyncio.to_thread(self.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be called back: what it starts must not stay behind.
+            with contextlib.suppress(Exception):
+                await starting
+            await asyncio.to_thread(self.close)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the broker and remove its temporary directory while the event loop goes on."""
+        import asyncio  # noqa: PLC0415 - as above
+
+        await asyncio.shield(asyncio.create_task(asyncio.to_thread(self.close)))
 
     # What tests ask
 
@@ -141,10 +202,26 @@ class Broker:
         return {str(name): int(pid) for name, pid in self._read_run_file()["workers"].items()}
 
     def log_text(self) -> str:
-        """Return what the broker wrote to its log since the first start."""
+        """Return what the broker wrote to its log since the first start; after `close`, the last MiB of that."""
+        return self.log_bytes().decode(errors="replace")
+
+    def log_bytes(self, position: int = 0) -> bytes:
+        """Return the log from a position on, counted in bytes from the first start; see `log_text`."""
+        if self._kept_log is not None:
+            begin, kept = self._kept_log
+            return kept[max(0, position - begin) :]
+        with contextlib.suppress(FileNotFoundError), self._log_path.open("rb") as file:
+            file.seek(self._log_begin + position)
+            return file.read()
+        return b""
+
+    def log_size(self) -> int:
+        """Return how many bytes the log has, for `log_bytes`."""
+        if self._kept_log is not None:
+            return sum((self._kept_log[0], len(self._kept_log[1])))
         with contextlib.suppress(FileNotFoundError):
-            return self._log_path.read_text(errors="replace")
-        return ""
+            return self._log_path.stat().st_size - self._log_begin
+        return 0
 
     # Life and death
 
@@ -152,10 +229,13 @@ class Broker:
         """
         Start the broker; return once it answers requests. A broker started before keeps its ports and its data.
 
-        Raises StartupError with the broker's own words when it does not come up.
+        Raises StartupError with the broker's own words when it does not come up, and for a key that no broker has.
         """
         if self._process is not None:
             raise RuntimeError("the broker is running already")
+        self._refuse_unknown_keys()
+        _started.add(self)
+        self._kept_log = None
         if self._directory is None:
             if self._given_data_dir is None:
                 self._directory = Path(tempfile.mkdtemp(prefix="kbroker-test-"))
@@ -164,6 +244,8 @@ class Broker:
             else:
                 self._directory = self._given_data_dir
                 self._directory.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    self._log_begin = self._log_path.stat().st_size
         try:
             self._start_process()
         except BaseException:
@@ -177,7 +259,7 @@ class Broker:
 
         Raises TimeoutError when it did not stop in time; it is killed then.
         """
-        self._admin = None
+        self._forget_clients()
         process = self._running()
         process.send_signal(signal.SIGTERM)
         try:
@@ -190,21 +272,21 @@ class Broker:
 
     def kill(self) -> None:
         """Kill every process of the broker with SIGKILL, as a power cut would; its data stay as they are."""
-        self._admin = None
+        self._forget_clients()
         process = self._process
         if process is None:
             return
         workers: list[int] = []
         with contextlib.suppress(OSError, ValueError, KeyError):
             workers = list(self.worker_pids().values())
-        children = {*workers, *_children(process.pid)}
+        descendants = {*workers, *children(process.pid)}
         # The supervisor first: it would start the workers again.
         process.kill()
         process.wait()
-        for pid in children:
+        for pid in descendants:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _wait_gone(children, time.monotonic() + self._stop_timeout_s)
+        wait_gone(descendants, time.monotonic() + self._stop_timeout_s)
         self._forget_process()
 
     def restart(self, *, clean: bool = True) -> None:
@@ -292,6 +374,68 @@ class Broker:
             self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
         return self._admin
 
+    # Records
+
+    def produce(
+        self,
+        topic: str,
+        *values: Data,
+        key: Data = None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        timeout_s: float = 20.0,
+    ) -> list[Record]:
+        """
+        Write one record per value to a topic and wait until the broker has them; return them with their offsets.
+
+        values        text, bytes, or None for a record without a value (a tombstone)
+        key           of all these records; equal keys go to the same partition, as with Kafka's own clients
+        headers       of all these records: a mapping, or pairs of name and value
+        partition     where to write; None: as the key says, else any
+        timestamp_ms  milliseconds since 1970; None: now
+
+        A topic that does not exist is created unless the broker's `auto.create.topics.enable` is false.
+        Raises KafkaException as the broker refused a record, TimeoutError when it does not answer in time.
+        """
+        if self._producer is None:
+            self._running()
+            self._producer = new_producer(self.bootstrap_servers)
+        return produce_records(
+            self._producer,
+            topic,
+            values,
+            key=key,
+            headers=headers,
+            partition=partition,
+            timestamp_ms=timestamp_ms,
+            timeout_s=timeout_s,
+        )
+
+    def consume(
+        self, topic: str, count: int = 1, *, group_id: str | None = None, timeout_s: float = 20.0
+    ) -> list[Record]:
+        """
+        Wait until a topic has given `count` records, and return them.
+
+        group_id  None: from the beginning of every partition, as often as you like. A name: as that consumer group,
+                  from where it left off (at first the beginning); what is returned is committed for it
+
+        Within a partition records come in order. The topic may be one that is only about to be created.
+        Raises TimeoutError when fewer come in time; the message tells how many did.
+        """
+        self._running()
+        return consume_records(self.bootstrap_servers, topic, count, group_id=group_id, timeout_s=timeout_s)
+
+    def records(self, topic: str, *, timeout_s: float = 20.0) -> list[Record]:
+        """
+        Return every record that a topic holds now, by partition and offset; it waits for no others.
+
+        Raises LookupError when there is no such topic.
+        """
+        self._running()
+        return read_records(self.bootstrap_servers, topic, timeout_s=timeout_s)
+
     # Inside
 
     @property
@@ -322,6 +466,8 @@ class Broker:
 
     def _start_process(self) -> None:
         command = [sys.executable, "-m", "kbroker", "start"]
+        if self._log_level is not None:
+            command += ["--log-level", self._log_level]
         for override in self._overrides():
             command += ["--override", override]
         # An abstract address: no file that could stay behind.
@@ -359,9 +505,7 @@ class Broker:
         ended = os.pidfd_open(process.pid)
         try:
             while True:
-                ready, _, _ = select.select(
-                    [notifications.fileno(), ended], [], [], max(0.0, deadline - time.monotonic())
-                )
+                ready = readable([notifications.fileno(), ended], deadline - time.monotonic())
                 if notifications.fileno() in ready:
                     if b"READY=1" in notifications.recv(65536).split(b"\n"):
                         return
@@ -376,6 +520,19 @@ class Broker:
     def _log_tail(self) -> str:
         return self.log_text()[-4000:]
 
+    def _refuse_unknown_keys(self) -> None:
+        """Fail for keys that a broker would only warn of: in a test nobody reads the warning."""
+        from kbroker.config.keys import BROKER_KEYS  # noqa: PLC0415 - the plugin is loaded in sessions that need no broker
+        from kbroker.config.settings import unknown_key  # noqa: PLC0415 - as above
+
+        problems = [unknown_key(name) for name in self._config if name not in BROKER_KEYS]
+        if problems:
+            raise StartupError("; ".join(problems))
+
+    def _forget_clients(self) -> None:
+        self._admin = None
+        self._producer = None
+
     def _forget_process(self) -> None:
         self._process = None
         if self._lifeline is not None:
@@ -383,6 +540,9 @@ class Broker:
             self._lifeline = None
 
     def _remove_directory(self) -> None:
+        if self._directory is not None and self._kept_log is None:
+            begin = max(0, self.log_size() - _KEPT_LOG_BYTES)
+            self._kept_log = (begin, self.log_bytes(begin))
         if self._directory is not None and self._given_data_dir is None:
             shutil.rmtree(self._directory, ignore_errors=True)
             if self._forgotten is not None:
@@ -413,24 +573,3 @@ def _ipv6_loopback_works() -> bool:
     except OSError:
         return False
     return True
-
-
-def _children(pid: int) -> list[int]:
-    """Return the process ids of the children of a process; nothing when it has ended."""
-    with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
-def _wait_gone(pids: Iterable[int], deadline: float) -> None:
-    """Return when all processes have ended, or at the deadline (monotonic seconds) with a TimeoutError."""
-    for pid in pids:
-        try:
-            ended = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            if not select.select([ended], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(f"process {pid} does not end")
-        finally:
-            os.close(ended)

@@ -40,7 +40,9 @@ class Process:
 
     def wait(self, timeout_s: float) -> bool:
         """Return whether the process ends within `timeout_s`."""
-        return bool(select.select([self._fd], [], [], max(0.0, timeout_s))[0])
+        poller = select.poll()
+        poller.register(self._fd, select.POLLIN)
+        return bool(poller.poll(max(0.0, timeout_s) * 1000))
 
     def close(self) -> None:
         """Let go of it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +56,110 @@ def test_a_start_that_fails_tells_what_the_broker_said() -> None:
     broker = Broker({"num.io.threads": "many"})
     with pytest.raises(StartupError, match=r"num\.io\.threads"):
         broker.start()
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("num.io.thread", "did you mean num.io.threads?"),
+        ("log.retention.hour", "did you mean log.retention.hours?"),
+        ("bootstrap.servers", "producer or consumer"),
+        ("retention.ms", "log.retention.ms"),
+        ("no.such.thing.at.all", "unknown key"),
+    ],
+)
+def test_a_key_that_no_broker_has_fails_and_leaves_nothing(key: str, hint: str) -> None:
+    broker = Broker({key: "1"})
+    with pytest.raises(StartupError, match=re.escape(hint)) as failure:
+        broker.start()
+    assert key in str(failure.value)
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = broker.directory
+
+
+def test_values_may_be_numbers_and_truth_values() -> None:
+    with Broker({"num.partitions": 3, "auto.create.topics.enable": True}, log_level="ERROR") as broker:
+        broker.produce("made-by-use", "x", partition=2)
+        assert broker.log_text() == ""
+
+
+def test_its_log_can_be_read_after_its_end(tmp_path: Path) -> None:
+    with Broker() as broker:
+        pass
+    assert "Started in" in broker.log_text()
+    (tmp_path / "broker.log").write_text("of an earlier one\n")
+    with Broker(data_dir=tmp_path) as broker:
+        assert "of an earlier one" not in broker.log_text()
+        assert "Started in" in broker.log_text()
+    assert "of an earlier one" in (tmp_path / "broker.log").read_text()
+
+
+def test_an_asynchronous_test_goes_on_while_it_starts_and_stops() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    async def use() -> Path:
+        ticking = asyncio.create_task(tick())
+        async with Broker() as broker:
+            assert ticks > 1
+            await asyncio.to_thread(broker.produce, "t", "x")
+        ticking.cancel()
+        return broker.directory if broker._directory else Path("/nonexistent")
+
+    assert not asyncio.run(use()).exists()
+
+
+def test_an_asynchronous_start_that_is_cancelled_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    broker = Broker()
+
+    async def use() -> None:
+        async with broker:
+            raise AssertionError("it was cancelled before")
+
+    async def cancel() -> None:
+        task = asyncio.create_task(use())
+        await asyncio.to_thread(eventually, lambda: list(tmp_path.iterdir()), "the start to have begun")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = broker.pid
+
+
+def test_more_than_a_thousand_open_files_in_the_test_process_do_no_harm() -> None:
+    program = (
+        "import os, resource, sys\n"
+        "from kbroker.testing import Broker\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4096 if hard == -1 else min(hard, 4096), hard))\n"
+        "files = [open(os.devnull) for _ in range(1100)]\n"
+        "with Broker() as broker:\n"
+        "    broker.produce('t', 'x')\n"
+        "    broker.restart(clean=False)\n"
+        "    broker.wait_worker_back('io-0', broker.kill_worker('io-0'))\n"
+        "    broker.restart()\n"
+        "    assert broker.consume('t')[0].text == 'x'\n"
+        "    assert 'Traceback' not in broker.log_text(), broker.log_text()\n"
+        "broker.start()\n"
+        "print(broker.directory, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    directory = Path(done.stdout.strip())
+    # Its lifeline had a number above 1,023, too.
+    eventually(lambda: not directory.exists(), f"{directory} to be removed")
 
 
 def test_a_killed_worker_is_reported_back() -> None:
