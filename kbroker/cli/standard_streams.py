@@ -37,7 +37,9 @@ class _Output(io.FileIO):
         try:
             # Nothing is written where somebody else made the terminal or pipe non-blocking, until there is room.
             while (written := super().write(data)) is None:
-                select.select([], [self.fileno()], [])
+                room = select.poll()
+                room.register(self.fileno(), select.POLLOUT)
+                room.poll()
         except OSError as error:
             self._failed = True
             raise OutputFailed(error.errno, error.strerror) from None
