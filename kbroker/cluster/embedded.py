@@ -1,9 +1,7 @@
 """
 The metadata store of a broker that stands alone: the tree in one SQLite file.
 
-    nodes    path, parent, data, version, cversion, czxid, mzxid, ctime, mtime, ephemeral_owner (0: persistent)
-    state    one row: zxid, number of the last transaction
-    user_version = SCHEMA_VERSION, application_id = APPLICATION_ID
+Its tables, and how they change from one kbroker to the next: `store_format`.
 
 Durable: write-ahead log with synchronous=FULL, so what `commit` returned from is on the disk. Measured on a virtual
 disk, one transaction of three nodes: 0.25 ms; rollback journal 0.33 ms; synchronous=NORMAL 0.01 ms, which loses
@@ -43,25 +41,9 @@ from kbroker.cluster.store import (
     check_path,
     parent_of,
 )
+from kbroker.cluster.store_format import CURRENT, StoreFormat, bring_up_to_date, refuse_newer_header, what_to_do
 from kbroker.errors import StartupError
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x6B62726B
-"""Tells `file` and us that an SQLite file is a kbroker metadata store: "kbrk"."""
-
-_SCHEMA = (
-    (
-        "CREATE TABLE nodes (path TEXT PRIMARY KEY, parent TEXT NOT NULL, data BLOB NOT NULL, version INTEGER NOT NULL,"
-        " cversion INTEGER NOT NULL, czxid INTEGER NOT NULL, mzxid INTEGER NOT NULL, ctime INTEGER NOT NULL,"
-        " mtime INTEGER NOT NULL, ephemeral_owner INTEGER NOT NULL) WITHOUT ROWID"
-    ),
-    "CREATE INDEX nodes_by_parent ON nodes (parent)",
-    "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), zxid INTEGER NOT NULL)",
-    "INSERT INTO state VALUES (1, 0)",
-    "INSERT INTO nodes VALUES ('/', '', x'', 0, 0, 0, 0, 0, 0, 0)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
 _STAT = "version, cversion, czxid, mzxid, ctime, mtime, ephemeral_owner"
 
 
@@ -76,15 +58,8 @@ def damage_explained(path: str) -> Iterator[None]:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NoNode) as error:
         raise StartupError(
-            f"{path}: the metadata store is damaged ({type(error).__name__}: {error}); {_what_to_do(path)}"
+            f"{path}: the metadata store is damaged ({type(error).__name__}: {error}); {what_to_do(path)}"
         ) from error
-
-
-def _what_to_do(path: str) -> str:
-    return (
-        f"stop the broker, move the file away together with {path}-wal, and start again: topics are found again by "
-        "their directories, but their configurations are lost"
-    )
 
 
 class _Watch:
@@ -117,8 +92,9 @@ class EmbeddedStore:
     """
     A Store in an SQLite file.
 
-    path   the file; created when missing, with its directory
-    clock  for the times in Stat
+    path          the file; created when missing, with its directory
+    clock         for the times in Stat
+    store_format  what the file shall be of; an older one is brought to it
 
     Raises StartupError when the file cannot be used: it names the file and what to do.
     """
@@ -137,7 +113,8 @@ class EmbeddedStore:
         "session_id",
     )
 
-    def __init__(self, path: str, *, clock: Clock) -> None:
+    def __init__(self, path: str, *, clock: Clock, store_format: StoreFormat = CURRENT) -> None:
+        refuse_newer_header(path, store_format)
         self._path = path
         self._clock = clock
         self._now_ms = 0
@@ -154,41 +131,26 @@ class EmbeddedStore:
             ) from error
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
-            self._zxid = self._open(self._connection)
+            self._zxid = self._open(self._connection, store_format)
         except BaseException:
             self._release()
             raise
         # Sessions only need to differ from those whose ephemeral nodes may still be there, and all of these are gone.
         self.session_id = self._zxid + 1
 
-    def _open(self, connection: sqlite3.Connection) -> int:
+    def _open(self, connection: sqlite3.Connection, store_format: StoreFormat) -> int:
         """Make the file ready for use; return its last transaction's number."""
         path = self._path
-        damaged = _what_to_do(path)
+        damaged = what_to_do(path)
         try:
             # Before the first access: with it, the write-ahead log needs no shared memory file.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("BEGIN IMMEDIATE")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-            if version == 0 and empty:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.execute("COMMIT")
+            if bring_up_to_date(connection, path, store_format):
                 return 0
-            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                raise StartupError(f"{path}: an SQLite file, but no metadata store of kbroker; move it away")
-            if version != SCHEMA_VERSION:
-                raise StartupError(
-                    f"{path}: written by another kbroker (schema {version}, this one reads {SCHEMA_VERSION}); "
-                    "start the kbroker that wrote it, or a newer one"
-                )
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
-            if verdict != "ok":
-                raise StartupError(f"{path}: the metadata store is damaged ({verdict}); {damaged}")
+            connection.execute("BEGIN IMMEDIATE")
             zxid: int = connection.execute("SELECT zxid FROM state").fetchone()[0]
             if connection.execute("DELETE FROM nodes WHERE ephemeral_owner != 0").rowcount:
                 zxid += 1

@@ -300,15 +300,6 @@ def test_a_foreign_database_is_left_alone(tmp_path):
         EmbeddedStore(path, clock=ManualClock())
 
 
-def test_a_store_of_a_newer_version_is_left_alone(path, clock):
-    EmbeddedStore(path, clock=clock).close()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(StartupError, match="schema 99"):
-        EmbeddedStore(path, clock=clock)
-
-
 def test_a_damaged_store_is_explained(path, clock):
     store = EmbeddedStore(path, clock=clock)
     for number in range(200):

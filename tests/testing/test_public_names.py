@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,16 +42,58 @@ FIXTURES = {
 }
 
 
-def _plain(function: Any) -> str:
-    """A signature without its annotations."""
-    signature = inspect.signature(function)
-    parameters = [one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()]
-    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+def _function(signature: str) -> Callable[..., Any]:
+    """Return a function with that signature."""
+    made: dict[str, Any] = {}
+    exec(f"def function{signature}: ...", made)
+    function: Callable[..., Any] = made["function"]
+    return function
+
+
+def broken_promises(promised: str, real: Callable[..., Any]) -> list[str]:
+    """Return how a call that the promised signature allows might fail or mean something else with the real one."""
+    old, new = inspect.signature(_function(promised)), inspect.signature(real)
+    several = {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+    broken = []
+    for name, parameter in old.parameters.items():
+        now = new.parameters.get(name)
+        if now is None:
+            broken.append(f"{name} is gone")
+        elif now.default != parameter.default:
+            broken.append(f"{name} had the default {parameter.default!r}, not {now.default!r}")
+        elif now.kind not in {parameter.kind, inspect.Parameter.POSITIONAL_OR_KEYWORD}:
+            broken.append(f"{name} was {parameter.kind.description}, not {now.kind.description}")
+    by_place = [name for name, one in old.parameters.items() if one.kind == inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    if list(new.parameters)[: len(by_place)] != by_place:
+        broken.append(f"the order was {by_place}")
+    broken += [
+        f"{name} is new and has no default"
+        for name, parameter in new.parameters.items()
+        if name not in old.parameters and parameter.default is inspect.Parameter.empty and parameter.kind not in several
+    ]
+    return broken
 
 
 @pytest.mark.parametrize("name", sorted(SIGNATURES))
 def test_a_method_keeps_its_signature(name: str) -> None:
-    assert _plain(getattr(testing.Broker, name)) == SIGNATURES[name]
+    """Parameters may come, none may go or change."""
+    assert broken_promises(SIGNATURES[name], getattr(testing.Broker, name)) == []
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        "(a, b=2, *, c=2)",
+        "(a, b=1)",
+        "(b, a=1, *, c=2)",
+        "(a, b=1, *, c=2, d)",
+        "(a, *, b=1, c=2)",
+        "(a, d, b=1, *, c=2)",
+    ],
+)
+def test_a_broken_promise_would_be_noticed(now: str) -> None:
+    assert broken_promises("(a, b=1, *, c=2)", _function(now))
+    assert not broken_promises("(a, b=1, *, c=2)", _function("(a, b=1, d=3, *, c=2, e=5, **others)"))
 
 
 def test_names_and_properties_stay() -> None:
