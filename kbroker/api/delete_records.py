@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kbroker.api.channel import CommandChannel, ExactlyOnce, Timers
+from kbroker.api.channel import CommandChannel
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.leadership import led_partition
 from kbroker.api.log_readers import LogReaders
@@ -40,7 +40,6 @@ class DeleteRecordsHandler:
         self,
         view: ClusterView,
         channel: CommandChannel,
-        timers: Timers,
         *,
         workers: WorkerTable,
         readers: LogReaders,
@@ -48,57 +47,53 @@ class DeleteRecordsHandler:
     ) -> None:
         self._view = view
         self._channel = channel
-        self._timers = timers
         self._workers = workers
         self._readers = readers
         self._may_delete = may_delete
 
     def handle_delete_records(self, context: RequestContext) -> None:
         """
-        Answer the new start of each partition, or why it stays.
+        Answer the new start of each partition, each once, or why it stays; of one named twice the last wish counts.
 
         INVALID_TOPIC_EXCEPTION for internal topics, POLICY_VIOLATION where the cleanup policy forbids it,
-        OFFSET_OUT_OF_RANGE past the high watermark; NOT_LEADER_OR_FOLLOWER when the owner died, REQUEST_TIMED_OUT when
-        it took longer than the client allows: upon both the client may ask again, the outcome is the same.
+        OFFSET_OUT_OF_RANGE past the high watermark; NOT_LEADER_OR_FOLLOWER when the owner died: the client may ask
+        again, the outcome is the same.
+
+        The request's time limit is for replicas elsewhere to follow. There are none: the owner answers, or dies.
         """
         request = context.decode(DeleteRecordsRequest)
+        wanted: dict[str, dict[int, int]] = {}
+        for topic in request.topics:
+            offsets = wanted.setdefault(topic.name, {})
+            offsets.update({asked.partition_index: asked.offset for asked in topic.partitions})
         topics = []
         calls: list[tuple[DeleteRecordsPartitionResult, TopicState, PartitionState, int]] = []
-        for topic in request.topics:
+        for name, offsets in wanted.items():
             results = []
-            for asked in topic.partitions:
-                result = DeleteRecordsPartitionResult(
-                    partition_index=asked.partition_index, low_watermark=_NO_LOW_WATERMARK
-                )
+            for index, offset in offsets.items():
+                result = DeleteRecordsPartitionResult(partition_index=index, low_watermark=_NO_LOW_WATERMARK)
                 try:
-                    calls.append((result, *self._check(topic.name, asked.partition_index, asked.offset)))
+                    calls.append((result, *self._check(name, index, offset)))
                 except KafkaError as error:
                     result.error_code = error.code
                 results.append(result)
-            topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=results))
+            topics.append(DeleteRecordsTopicResult(name=name, partitions=results))
         response = DeleteRecordsResponse(topics=topics)
         if not calls:
             context.respond(response)
             return
-        waiting = {id(result): result for result, *_ in calls}
-
-        def late() -> None:
-            for result in waiting.values():
-                result.error_code = ErrorCode.REQUEST_TIMED_OUT
-            context.respond(response)
-
-        once = ExactlyOnce(self._timers, max(request.timeout_ms, 0), late)
+        waiting = len(calls)
 
         def receiver(result: DeleteRecordsPartitionResult) -> Callable[[Any], None]:
             def done(answer: Any) -> None:
-                if waiting.pop(id(result), None) is None:
-                    return
+                nonlocal waiting
                 if answer is None:
                     result.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
                 else:
                     result.error_code = answer["error"]
                     result.low_watermark = answer["low_watermark"] if not answer["error"] else _NO_LOW_WATERMARK
-                if not waiting and once.take():
+                waiting -= 1
+                if not waiting:
                     context.respond(response)
 
             return done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kbroker.api.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.metadata import brokers_for
 from kbroker.api.request import RequestContext
@@ -12,6 +11,7 @@ from kbroker.protocol.messages.describe_cluster import (
     DescribeClusterRequest,
     DescribeClusterResponse,
 )
+from kbroker.security.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED
 
 VERSIONS = (0, 2)
 

@@ -68,7 +68,7 @@ class FindCoordinatorHandler:
         if leader is None or endpoint is None:
             return _failed(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, None)
         host, port = endpoint
-        return Coordinator(key=key, node_id=leader, host=host, port=port, error_message=None)
+        return Coordinator(key=key, node_id=leader, host=host, port=port, error_message="")
 
 
 def _failed(key: str, error: ErrorCode, message: str | None) -> Coordinator:
@@ -85,7 +85,8 @@ def _respond(context: RequestContext, coordinators: list[Coordinator]) -> None:
     context.respond(
         FindCoordinatorResponse(
             error_code=found.error_code,
-            error_message=found.error_message,
+            # What Kafka says in these versions when there is no error.
+            error_message=found.error_message or "NONE",
             node_id=found.node_id,
             host=found.host,
             port=found.port,

@@ -36,6 +36,7 @@ from kbroker.protocol.messages.offset_commit import (
 )
 from kbroker.protocol.messages.offset_delete import (
     OffsetDeleteRequest,
+    OffsetDeleteRequestTopic,
     OffsetDeleteResponse,
     OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
@@ -206,35 +207,47 @@ class GroupHandlers:
         )
 
     def handle_offset_delete(self, context: RequestContext) -> None:
-        """Have offsets forgotten, of the topics that exist."""
+        """Have offsets forgotten, of the partitions that exist."""
         request = context.decode(OffsetDeleteRequest)
-        unknown = [
-            OffsetDeleteResponseTopic(
-                name=topic.name,
-                partitions=[
-                    OffsetDeleteResponsePartition(
-                        partition_index=partition.partition_index, error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                    )
-                    for partition in topic.partitions
-                ],
-            )
-            for topic in request.topics
-            if self._view.topic(topic.name) is None
-        ]
+        results: list[OffsetDeleteResponseTopic] = []
+        places: dict[tuple[str, int], list[OffsetDeleteResponsePartition]] = {}
+        kept: list[OffsetDeleteRequestTopic] = []
+        dropped = False
+        for asked in request.topics:
+            topic = self._view.topic(asked.name)
+            result = OffsetDeleteResponseTopic(name=asked.name)
+            results.append(result)
+            known = []
+            for partition in asked.partitions:
+                index = partition.partition_index
+                place = OffsetDeleteResponsePartition(partition_index=index)
+                result.partitions.append(place)
+                if topic is not None and 0 <= index < len(topic.partitions):
+                    known.append(partition)
+                    places.setdefault((asked.name, index), []).append(place)
+                else:
+                    place.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            dropped = dropped or len(known) != len(asked.partitions)
+            if known:
+                kept.append(OffsetDeleteRequestTopic(name=asked.name, partitions=known))
 
         def refused(error: int) -> Message:
             return OffsetDeleteResponse(error_code=error)
 
-        if not unknown:
+        if not dropped:
             self._forward(context, request.group_id, refused)
             return
-        request.topics = [topic for topic in request.topics if self._view.topic(topic.name) is not None]
+        request.topics = kept
         version = context.api_version
 
         def answered(answer: bytes) -> Message:
             response, _ = OffsetDeleteResponse.decode(answer, version)
             if response.error_code == ErrorCode.NONE:
-                response.topics += unknown
+                for topic in response.topics:
+                    for partition in topic.partitions:
+                        for place in places[topic.name, partition.partition_index]:
+                            place.error_code = partition.error_code
+                response.topics = results
             return response
 
         self._forward(context, request.group_id, refused, body=request.encode(version), answered=answered)

@@ -141,7 +141,6 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
     deletion = DeleteRecordsHandler(
         view,
         channel,
-        loop,
         workers=workers,
         readers=parts.readers,
         may_delete=lambda state: not limits(state).compacted_only,

@@ -76,30 +76,40 @@ class ListOffsetsHandler:
         self._readers = readers
 
     def handle_list_offsets(self, context: RequestContext) -> None:
-        """Answer one offset per partition; INVALID_REQUEST for a partition named twice."""
+        """Answer one offset per partition, each partition once; INVALID_REQUEST for one that is named twice."""
         request = context.decode(ListOffsetsRequest)
         question = _Question(context.api_version, request.replica_id, request.isolation_level)
-        times: dict[tuple[str, int], int] = {}
+        wanted: dict[str, dict[int, ListOffsetsPartition | None]] = {}
         for topic in request.topics:
+            partitions = wanted.setdefault(topic.name, {})
             for partition in topic.partitions:
-                key = (topic.name, partition.partition_index)
-                times[key] = times.get(key, 0) + 1
-        topics = []
-        for topic in request.topics:
-            results = []
-            for partition in topic.partitions:
-                result = ListOffsetsPartitionResponse(partition_index=partition.partition_index)
-                try:
-                    if times[topic.name, partition.partition_index] > 1:
-                        raise KafkaError(ErrorCode.INVALID_REQUEST)
-                    self._fill(result, question, topic.name, partition)
-                except KafkaError as error:
-                    result.error_code = error.code
-                except OSError:
-                    result.error_code = ErrorCode.KAFKA_STORAGE_ERROR
-                results.append(result)
-            topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=results))
-        context.respond(ListOffsetsResponse(topics=topics))
+                index = partition.partition_index
+                partitions[index] = None if index in partitions else partition
+        context.respond(
+            ListOffsetsResponse(
+                topics=[
+                    ListOffsetsTopicResponse(
+                        name=name,
+                        partitions=[self._answer(question, name, index, asked) for index, asked in partitions.items()],
+                    )
+                    for name, partitions in wanted.items()
+                ]
+            )
+        )
+
+    def _answer(
+        self, question: _Question, name: str, index: int, asked: ListOffsetsPartition | None
+    ) -> ListOffsetsPartitionResponse:
+        result = ListOffsetsPartitionResponse(partition_index=index)
+        try:
+            if asked is None:
+                raise KafkaError(ErrorCode.INVALID_REQUEST)
+            self._fill(result, question, name, asked)
+        except KafkaError as error:
+            result.error_code = error.code
+        except OSError:
+            result.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+        return result
 
     def _fill(
         self, result: ListOffsetsPartitionResponse, question: _Question, name: str, asked: ListOffsetsPartition
@@ -140,6 +150,9 @@ class ListOffsetsHandler:
         result.timestamp, result.offset, result.leader_epoch = found or _NOTHING
 
     def _earliest(self, reader: LogReader, partition: PartitionState, row: PartitionRow) -> TimestampOffset:
+        if row.log_start_offset == row.log_end_offset:
+            # Whoever leads begins its epoch at the log's end: in an empty log that is its start.
+            return TimestampOffset(-1, row.log_start_offset, partition.leader_epoch)
         try:
             return reader.earliest(row)
         except KafkaError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kbroker.api.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.endpoints import client_endpoint
 from kbroker.api.request import ConnectionInfo, RequestContext
@@ -24,6 +23,7 @@ from kbroker.protocol.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
+from kbroker.security.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 from kbroker.shared.partition_table import PartitionRowState, PartitionTable
 from kbroker.types import ZERO_UUID, Uuid
 

@@ -21,6 +21,8 @@ DELETE_TOPICS_VERSIONS = (0, 6)
 CREATE_PARTITIONS_VERSIONS = (0, 3)
 
 _DELETE_BY_ID_SINCE = 6
+_SHORTEST_TIMEOUT_MS = 1_000
+"""What a change may take, from the client to the controller and back, when the client allows less."""
 
 
 class TopicHandlers:
@@ -28,7 +30,8 @@ class TopicHandlers:
     Forwards what changes topics.
 
     Nothing is left hanging: when the cluster worker dies the client is told NOT_CONTROLLER, upon which it asks again;
-    when the request's own timeout passes, REQUEST_TIMED_OUT, and the change may still happen.
+    when the request's own timeout passes, REQUEST_TIMED_OUT, and the change may still happen. As with Kafka's
+    controller, which only has to begin within that time, nothing is begun when there is none, and a little is enough.
     """
 
     def __init__(self, channel: CommandChannel, timers: Timers) -> None:
@@ -83,8 +86,13 @@ class TopicHandlers:
         self._forward(context, request.timeout_ms, refused)
 
     def _forward(self, context: RequestContext, timeout_ms: int, refused: Callable[[ErrorCode], Message]) -> None:
+        if timeout_ms <= 0:
+            context.respond(refused(ErrorCode.REQUEST_TIMED_OUT))
+            return
         once = ExactlyOnce(
-            self._timers, max(timeout_ms, 0), lambda: context.respond(refused(ErrorCode.REQUEST_TIMED_OUT))
+            self._timers,
+            max(timeout_ms, _SHORTEST_TIMEOUT_MS),
+            lambda: context.respond(refused(ErrorCode.REQUEST_TIMED_OUT)),
         )
 
         def answered(answer: bytes | None) -> None:

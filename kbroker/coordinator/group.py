@@ -298,8 +298,10 @@ class Group:
         return frozenset(topics)
 
     def is_subscribed(self, topic: str) -> bool:
-        """Return whether a member is known to subscribe to `topic`."""
-        return self.subscribed_topics is not None and topic in self.subscribed_topics
+        """Return whether a member subscribes to `topic`, or may: consumers whose subscriptions cannot be read."""
+        if self.subscribed_topics is None:
+            return self.is_consumer_group
+        return topic in self.subscribed_topics
 
     def check_member(self, member_id: str, group_instance_id: str | None) -> Member:
         """Return a member; raises KafkaError(UNKNOWN_MEMBER_ID) or, for a static one, (FENCED_INSTANCE_ID)."""

@@ -8,6 +8,7 @@ from kbroker.coordinator.group import Group, GroupState
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.describe_groups import DescribedGroup, DescribedGroupMember
 from kbroker.protocol.messages.list_groups import ListedGroup
+from kbroker.security.authorized_operations import GROUP_OPERATIONS, NOT_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,17 +19,21 @@ CLASSIC_GROUP_TYPE = "classic"
 _NOT_FOUND_SINCE = 6
 
 
-def describe_group(group: Group | None, group_id: str, api_version: int) -> DescribedGroup:
+def describe_group(
+    group: Group | None, group_id: str, api_version: int, *, authorized_operations: bool = False
+) -> DescribedGroup:
     """
     Return a group with its members; their metadata and assignment only while it is Stable.
 
-    A group that does not exist is Dead, and from version 6 on an error as well.
+    A group that does not exist is Dead, and from version 6 on an error as well: nobody may do anything with it then.
     """
+    operations = GROUP_OPERATIONS if authorized_operations else NOT_ASKED
     if group is None:
-        missing = DescribedGroup(group_id=group_id, group_state=GroupState.DEAD)
+        missing = DescribedGroup(group_id=group_id, group_state=GroupState.DEAD, authorized_operations=operations)
         if api_version >= _NOT_FOUND_SINCE:
             missing.error_code = ErrorCode.GROUP_ID_NOT_FOUND
             missing.error_message = f"Group {group_id} not found."
+            missing.authorized_operations = NOT_ASKED
         return missing
     is_stable = group.state is GroupState.STABLE
     return DescribedGroup(
@@ -47,6 +52,7 @@ def describe_group(group: Group | None, group_id: str, api_version: int) -> Desc
             )
             for member in group.members.values()
         ],
+        authorized_operations=operations,
     )
 
 

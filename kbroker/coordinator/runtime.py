@@ -257,8 +257,9 @@ class CoordinatorRuntime:
         return self._offsets.delete(parked, request)
 
     def _describe_groups(self, parked: ParkedRequest, request: DescribeGroupsRequest, _client: ClientInfo) -> Message:
-        version = parked.api_version
-        return DescribeGroupsResponse(groups=[self._describe(group_id, version) for group_id in request.groups])
+        return DescribeGroupsResponse(
+            groups=[self._describe(group_id, parked.api_version, request) for group_id in request.groups]
+        )
 
     def _list_groups(self, _parked: ParkedRequest, request: ListGroupsRequest, _client: ClientInfo) -> Message:
         return ListGroupsResponse(
@@ -278,11 +279,16 @@ class CoordinatorRuntime:
             return ErrorCode.NONE
         return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if partition in self._loading else ErrorCode.NOT_COORDINATOR
 
-    def _describe(self, group_id: str, api_version: int) -> DescribedGroup:
+    def _describe(self, group_id: str, api_version: int, request: DescribeGroupsRequest) -> DescribedGroup:
         error = self._partition_error(group_id)
         if error != ErrorCode.NONE:
             return DescribedGroup(group_id=group_id, error_code=error)
-        return describe_group(self._context.groups.get(group_id), group_id, api_version)
+        return describe_group(
+            self._context.groups.get(group_id),
+            group_id,
+            api_version,
+            authorized_operations=request.include_authorized_operations,
+        )
 
     def _delete_groups(
         self, parked: ParkedRequest, request: DeleteGroupsRequest, _client: ClientInfo

@@ -20,7 +20,6 @@ def handler(world) -> DeleteRecordsHandler:
     return DeleteRecordsHandler(
         world.view,
         world.channel,
-        world.timers,
         workers=world.workers,
         readers=LogReaders(world.partitions, ["/nowhere"], 1),
         may_delete=lambda topic: topic.name != "compacted",
@@ -95,12 +94,21 @@ def test_owner_that_died_or_refused(world, handler) -> None:
     assert results(exchange) == [(6, -1), (56, -1)]
 
 
-def test_timeout_leaves_what_is_done(world, handler) -> None:
-    add(world, "t", 2)
-    exchange = delete(world, handler, ("t", 0, 4), ("t", 1, 4), timeout_ms=250)
-    assert world.timers.timers[0].delay_ms == 250
-    world.channel.calls[0].done({"error": 0, "low_watermark": 4})
+@pytest.mark.parametrize("timeout_ms", [-1, 0, 1])
+def test_no_time_limit_is_too_short_for_the_one_replica(world, handler, timeout_ms: int) -> None:
+    """The limit is for replicas elsewhere to follow."""
+    add(world, "t")
+    exchange = delete(world, handler, ("t", 0, 4), timeout_ms=timeout_ms)
     world.timers.fire()
-    assert results(exchange) == [(0, 4), (7, -1)]
-    world.channel.calls[1].done({"error": 0, "low_watermark": 4})
-    assert exchange.answers == 1
+    assert not exchange.answered
+    world.channel.calls[0].done({"error": 0, "low_watermark": 4})
+    assert results(exchange) == [(0, 4)]
+
+
+def test_of_a_partition_named_twice_the_last_wish_counts(world, handler) -> None:
+    add(world, "t", 2)
+    exchange = delete(world, handler, ("t", 0, 4), ("t", 1, 2), ("t", 0, 99))
+    (call,) = world.channel.calls
+    call.done({"error": 0, "low_watermark": 2})
+    (topic,) = exchange.response(DeleteRecordsResponse).topics
+    assert [(part.partition_index, part.error_code) for part in topic.partitions] == [(0, 1), (1, 0)]

@@ -348,7 +348,20 @@ def test_offsets_of_topics_that_exist_are_deleted(world, handlers, offsets_topic
     inner, _ = OffsetDeleteRequest.decode(sent.request.body, 0)
     assert [topic.name for topic in inner.topics] == ["t"]
     sent.done(OffsetDeleteResponse(topics=[deleted("t", 0)]).encode(0))
-    assert exchange.response(OffsetDeleteResponse).topics == [deleted("t", 0), deleted("gone", 3)]
+    assert exchange.response(OffsetDeleteResponse).topics == [deleted("gone", 3), deleted("t", 0)]
+
+
+def test_offsets_of_partitions_that_do_not_exist_are_not_deleted(world, handlers, offsets_topic) -> None:
+    world.add_topic("t", 2)
+    asked = [OffsetDeleteRequestPartition(partition_index=index) for index in (0, 7, 1, 0)]
+    request = OffsetDeleteRequest(group_id="0g", topics=[OffsetDeleteRequestTopic(name="t", partitions=asked)])
+    exchange = world.send(handlers.handle_offset_delete, request, 0)
+    answered = [OffsetDeleteResponsePartition(partition_index=index, error_code=86) for index in (0, 1, 0)]
+    topics = [OffsetDeleteResponseTopic(name="t", partitions=answered)]
+    world.channel.forwards[0].done(OffsetDeleteResponse(topics=topics).encode(0))
+    (topic,) = exchange.response(OffsetDeleteResponse).topics
+    rows = [(partition.partition_index, partition.error_code) for partition in topic.partitions]
+    assert rows == [(0, 86), (7, 3), (1, 86), (0, 86)]
 
 
 @pytest.mark.parametrize(("answer", "error"), [(None, 15), (OffsetDeleteResponse(error_code=69), 69)])

@@ -24,7 +24,9 @@ def handlers(world) -> TopicHandlers:
     return TopicHandlers(world.channel, world.timers)
 
 
-CREATE = CreateTopicsRequest(topics=[CreatableTopic(name="a", num_partitions=1, replication_factor=1)], timeout_ms=500)
+CREATE = CreateTopicsRequest(
+    topics=[CreatableTopic(name="a", num_partitions=1, replication_factor=1)], timeout_ms=5_000
+)
 
 
 def test_answer_of_the_cluster_worker_goes_out_as_it_is(world, handlers) -> None:
@@ -59,7 +61,9 @@ def test_cluster_worker_failed_for_a_fault_of_its_own(world, handlers) -> None:
 @pytest.mark.parametrize("version", range(7))
 def test_cluster_worker_died_while_deleting(world, handlers, version: int) -> None:
     request = DeleteTopicsRequest(
-        topics=[DeleteTopicState(name="a"), DeleteTopicState(topic_id=b"1" * 16)], topic_names=["a", "b"]
+        topics=[DeleteTopicState(name="a"), DeleteTopicState(topic_id=b"1" * 16)],
+        topic_names=["a", "b"],
+        timeout_ms=500,
     )
     exchange = world.send(handlers.handle_delete_topics, request, version)
     world.channel.forwards[0].done(None)
@@ -70,7 +74,9 @@ def test_cluster_worker_died_while_deleting(world, handlers, version: int) -> No
 
 @pytest.mark.parametrize("version", range(4))
 def test_cluster_worker_died_while_adding_partitions(world, handlers, version: int) -> None:
-    request = CreatePartitionsRequest(topics=[CreatePartitionsTopic(name="a", count=2, assignments=None)])
+    request = CreatePartitionsRequest(
+        topics=[CreatePartitionsTopic(name="a", count=2, assignments=None)], timeout_ms=500
+    )
     exchange = world.send(handlers.handle_create_partitions, request, version)
     world.channel.forwards[0].done(None)
     (result,) = exchange.response(CreatePartitionsResponse).results
@@ -78,8 +84,9 @@ def test_cluster_worker_died_while_adding_partitions(world, handlers, version: i
 
 
 def test_timeout_of_the_request_is_honoured(world, handlers) -> None:
+
     exchange = world.send(handlers.handle_create_topics, CREATE, 7)
-    assert [timer.delay_ms for timer in world.timers.timers] == [500]
+    assert [timer.delay_ms for timer in world.timers.timers] == [5_000]
     world.timers.fire()
     assert exchange.response(CreateTopicsResponse).topics[0].error_code == 7
     world.channel.forwards[0].done(CreateTopicsResponse().encode(7))
@@ -91,3 +98,31 @@ def test_answer_in_time_stops_the_clock(world, handlers) -> None:
     world.channel.forwards[0].done(CreateTopicsResponse().encode(7))
     world.timers.fire()
     assert exchange.answers == 1
+
+
+@pytest.mark.parametrize("timeout_ms", [0, -1])
+def test_a_request_without_any_time_is_not_begun(world, handlers, timeout_ms: int) -> None:
+    requests = (
+        (handlers.handle_create_topics, CreateTopicsRequest(topics=[CreatableTopic(name="a")], timeout_ms=timeout_ms)),
+        (handlers.handle_delete_topics, DeleteTopicsRequest(topic_names=["a"], timeout_ms=timeout_ms)),
+        (
+            handlers.handle_create_partitions,
+            CreatePartitionsRequest(topics=[CreatePartitionsTopic(name="a", count=2)], timeout_ms=timeout_ms),
+        ),
+    )
+    answers = [world.send(handle, request, 2) for handle, request in requests]
+    assert not world.channel.forwards
+    codes = [
+        answers[0].response(CreateTopicsResponse).topics[0].error_code,
+        answers[1].response(DeleteTopicsResponse).responses[0].error_code,
+        answers[2].response(CreatePartitionsResponse).results[0].error_code,
+    ]
+    assert codes == [7, 7, 7]
+
+
+def test_a_short_time_is_enough_to_begin(world, handlers) -> None:
+    """Kafka's controller only has to begin in it."""
+    request = CreateTopicsRequest(topics=[CreatableTopic(name="a")], timeout_ms=1)
+    world.send(handlers.handle_create_topics, request, 7)
+    assert len(world.channel.forwards) == 1
+    assert [timer.delay_ms for timer in world.timers.timers] == [1_000]

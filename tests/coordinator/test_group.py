@@ -84,7 +84,8 @@ def test_subscribed_topics_are_read_from_the_metadata(
     )
     group.begin_generation(NOW)
     assert group.subscribed_topics == topics
-    assert group.is_subscribed("orders") == (topics is not None)
+    assert group.is_subscribed("orders")
+    assert group.is_subscribed("others") == (topics is None), "who cannot be read may be reading it"
 
 
 def test_other_protocol_types_have_no_topics() -> None:
@@ -92,6 +93,7 @@ def test_other_protocol_types_have_no_topics() -> None:
     group = group_of(member("a", "v1"), protocol_type="connect")
     group.begin_generation(NOW)
     assert group.subscribed_topics is None
+    assert not group.is_subscribed("orders")
 
 
 def test_retention_counts_from_the_right_moment(subscribe: Any) -> None:
