@@ -17,12 +17,13 @@ import select
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import setproctitle
 
 from kbroker.cli.directory_lock import lock_directory
-from kbroker.cli.run_file import RUN_FILE_NAME
+from kbroker.cli.run_file import RUN_FILE_NAME, remove_run_files
 from kbroker.clock import SystemClock
 from kbroker.cluster import worker as cluster_worker
 from kbroker.cluster.registration import NOT_CONFIGURED, BrokerRegistration, settle_identity
@@ -33,10 +34,10 @@ from kbroker.io_workers import worker as io_worker
 from kbroker.logging_setup import set_process_prefix
 from kbroker.net import worker as network_worker
 from kbroker.shared.layout import SharedState
-from kbroker.shared.memory import remove_stale_names
 from kbroker.shared.worker_table import WorkerKind
 from kbroker.storage.checkpoints import begin_run, end_run, replace_file
 from kbroker.supervisor.listeners import BoundListener, bind
+from kbroker.supervisor.signals import SignalPipe
 from kbroker.supervisor.supervisor import Supervisor
 from kbroker.supervisor.systemd import Notifier
 
@@ -49,19 +50,20 @@ LIFELINE_VARIABLE = "KBROKER_LIFELINE_FD"
 EPHEMERAL_DIRECTORY_VARIABLE = "KBROKER_EPHEMERAL_DIR"
 
 
-def run_broker(config: BrokerConfig) -> int:
+def run_broker(config: BrokerConfig, signals: SignalPipe) -> int:
     """
     Run a broker until it is stopped; return the process's exit code.
 
+    signals  open already: what comes during the start counts
+
     Raises StartupError when it cannot start.
     """
-    started_ms = time.time_ns() // 1_000_000
     notifier = Notifier(os.environ)  # type: ignore[arg-type]
     ephemeral = os.environ.pop(EPHEMERAL_DIRECTORY_VARIABLE, "")
     number = os.environ.pop(LIFELINE_VARIABLE, "")
     lifeline = int(number) if number.isdigit() else None
     try:
-        return _run(config, started_ms, notifier, lifeline)
+        return _run(config, signals, notifier, lifeline)
     finally:
         # Only for a starter that is gone: one that lives may want to start a broker on these data again.
         if ephemeral and lifeline is not None and _has_ended(lifeline):
@@ -75,11 +77,13 @@ def _has_ended(lifeline: int) -> bool:
     return bool(poller.poll(0))
 
 
-def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: int | None) -> int:
+def _run(config: BrokerConfig, signals: SignalPipe, notifier: Notifier, lifeline: int | None) -> int:
+    started = _Moment.now()
     set_process_prefix("supervisor")
     _raise_descriptor_limit()
     directories, failed = _usable_directories(config.log_dirs.directories)
-    remove_stale_names()
+    # What a broker that was killed left there must not be taken for ours.
+    remove_run_files(directories)
     broker_id = config.identity.broker_id
     try:
         registration = settle_identity(
@@ -101,12 +105,12 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
         rows=MAX_PARTITIONS,
         largest_request_bytes=config.sockets.socket_request_max_bytes,
     )
-    run_file = os.path.join(directories[0], RUN_FILE_NAME)
     supervisor = Supervisor(
         shared,
         _worker_mains(config, shared, registration, listeners, clean, failed),
+        signals=signals,
         notifier=notifier,
-        ready=_announcer(run_file, shared, registration, listeners, directories, started_ms),
+        ready=_announcer(shared, registration, listeners, directories, started),
         lifeline=lifeline,
     )
     setproctitle.setproctitle(f"kbroker: supervisor {directories[0]}")
@@ -115,8 +119,7 @@ def _run(config: BrokerConfig, started_ms: int, notifier: Notifier, lifeline: in
     gc.freeze()
     gc.enable()
     failure = supervisor.run()
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(run_file)
+    remove_run_files(directories)
     if failure is not None:
         logger.error("Stopped: %s", failure)
         return 1
@@ -161,9 +164,15 @@ def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[s
     usable: list[str] = []
     failed: list[str] = []
     reasons: list[str] = []
+    places: dict[tuple[int, int], str] = {}
     for directory in directories:
         try:
             os.makedirs(directory, exist_ok=True)
+            status = os.stat(directory)
+            # To open its lock a second time and close it would let go of it.
+            same = places.setdefault((status.st_dev, status.st_ino), directory)
+            if same != directory:
+                raise StartupError(f"log.dirs={directory}: the same directory as {same}; name it once")
             lock_directory(directory)
             usable.append(directory)
         except OSError as error:
@@ -247,18 +256,30 @@ def _worker_mains(
     return {WorkerKind.CLUSTER: cluster, WorkerKind.NETWORK: network, WorkerKind.IO: io}
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """When something was: by the wall clock, which may be set, and in time since the machine was started."""
+
+    wall_ms: int
+    boottime_ms: int
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls(time.time_ns() // 1_000_000, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000)
+
+
 def _announcer(
-    run_file: str,
     shared: SharedState,
     registration: BrokerRegistration,
     listeners: list[BoundListener],
     directories: list[str],
-    started_ms: int,
+    started: _Moment,
 ) -> Callable[[dict[str, int]], None]:
-    """Return what writes the run file: when the broker is ready, and whenever a worker was started anew."""
+    """Return what writes the run files: when the broker is ready, and whenever a worker was started anew."""
     content: dict[str, Any] = {
         "pid": os.getpid(),
-        "started_ms": started_ms,
+        "started_ms": started.wall_ms,
+        "started_boottime_ms": started.boottime_ms,
         "listeners": [
             {"name": listener.name, "host": listener.host or "localhost", "port": listener.port}
             for listener in listeners
@@ -273,11 +294,13 @@ def _announcer(
     def announce(workers: dict[str, int]) -> None:
         nonlocal announced
         content["workers"] = workers
-        try:
-            replace_file(run_file, json.dumps(content, indent=1).encode(), durable=False)
-        except OSError as error:
-            # Only tools miss it: a full disk must not end a broker whose worker was just born anew.
-            logger.warning("%s cannot be written: %s", run_file, error)
+        for directory in directories:
+            run_file = os.path.join(directory, RUN_FILE_NAME)
+            try:
+                replace_file(run_file, json.dumps(content, indent=1).encode(), durable=False)
+            except OSError as error:
+                # Only tools miss it: a full disk must not end a broker whose worker was just born anew.
+                logger.warning("%s cannot be written: %s", run_file, error)
         if not announced:
             announced = True
             where = ", ".join(
@@ -286,7 +309,7 @@ def _announcer(
             )
             logger.info(
                 "Started in %.2f s: %s; cluster id %s, broker id %d, data in %s",
-                time.time() - started_ms / 1000,
+                (_Moment.now().boottime_ms - started.boottime_ms) / 1000,
                 where,
                 registration.cluster_id,
                 registration.broker_id,

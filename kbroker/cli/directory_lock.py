@@ -1,18 +1,26 @@
 """
-One broker per data directory: the lock on `.lock`, which Apache Kafka takes too.
+One broker per data directory: the locks on `.lock`, which Apache Kafka takes too.
 
-Two locks on the same file. The record lock (fcntl) is Kafka's own, so that a Kafka and a kbroker keep each other out;
-the supervisor holds it. The whole-file lock (flock) goes over to the forked workers: when a supervisor is killed it
-stays until the last of its workers has ended, so that a new broker never meets an old one still writing.
+    bytes 1..  a record lock of the supervisor alone: the kernel says which process holds it, and drops it with that one
+    byte 0     a lock of the open file, which goes over to the forked workers: when a supervisor is killed it stays
+               until the last of its workers has ended, so that a new broker never meets an old one still writing
+
+Both are record locks (fcntl), so they hold over NFS. Kafka locks the whole file as one record: a Kafka and a kbroker
+keep each other out, and who looks can tell them apart (docs/decisions/0016-who-holds-the-lock.md).
+
+A process that closes any descriptor of `.lock` loses its record lock on it: the supervisor opens it once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import struct
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from kbroker.errors import StartupError
 
@@ -20,48 +28,139 @@ LOCK_FILE = ".lock"
 _PATIENCE_S = 10.0
 # struct flock: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
+_WORKERS = (0, 1)
+_SUPERVISOR = (1, 0)
+_OF_AN_OPEN_FILE = -1
+"""What the kernel gives as the process of a lock that belongs to no single process."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """
+    Who holds a directory.
+
+    pid         in this process's pid namespace; 0: it cannot be seen from here (another container, another machine)
+    is_kbroker  whether a kbroker holds it; meaningful when it can be seen
+    """
+
+    pid: int
+    is_kbroker: bool
+
+    def __str__(self) -> str:
+        """Return how to name it in a sentence."""
+        if not self.pid:
+            return "a process that cannot be seen from here: in another container, or on another machine"
+        command = _command_of(self.pid)
+        return f"process {self.pid} ({command})" if command else f"process {self.pid}"
 
 
 def lock_directory(directory: str) -> int:
     """
     Lock `directory` for this process and the workers it forks; return the descriptor that holds the lock.
 
-    Raises StartupError naming the holder; OSError when the directory cannot be written.
+    Raises StartupError naming the holder; OSError when the directory cannot be written, or its file system cannot lock.
     """
     path = os.path.join(directory, LOCK_FILE)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = _holder(fd)
-        os.close(fd)
-        if error.errno in (errno.EACCES, errno.EAGAIN):
+        if not _try_lock(fd, fcntl.F_SETLK, _SUPERVISOR):
+            holder = _holder(fd)
+            stop = f"stop it (kbroker stop --data-dir {directory})" if holder and holder.is_kbroker else "stop it"
             raise StartupError(
-                f"log.dirs={directory}: in use by {holder}; "
-                f"stop it (kbroker stop --data-dir {directory}) or start this broker with another directory"
-            ) from error
-        raise StartupError(f"log.dirs={directory}: cannot be locked ({error.strerror})") from error
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
+                f"log.dirs={directory}: in use by {holder or 'another process'}; "
+                f"{stop} or start this broker with another directory"
+            )
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _try_lock(fd, fcntl.F_OFD_SETLK, _WORKERS):
             if time.monotonic() > deadline:
-                os.close(fd)
+                left = ", ".join(map(str, _processes_with_open(fd))) or "not visible here"
                 raise StartupError(
-                    f"log.dirs={directory}: workers of a broker that was killed are still running; end them first"
-                ) from None
+                    f"log.dirs={directory}: workers of a broker that was killed are still running ({left}); "
+                    "end them first"
+                )
             time.sleep(0.005)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
-def _holder(fd: int) -> str:
-    """Say which process holds the record lock."""
+def lock_holder(directory: str) -> LockHolder | None:
+    """
+    Return who holds `directory`; None when nobody does.
+
+    Raises OSError when that cannot be told.
+    """
+    with _opened(directory) as fd:
+        return None if fd is None else _holder(fd)
+
+
+def workers_are_left(directory: str) -> bool:
+    """Return whether workers of a broker that was killed have not ended yet. Raises OSError."""
+    with _opened(directory) as fd:
+        return fd is not None and _locked_by(fd, _SUPERVISOR) is None and _locked_by(fd, _WORKERS) is not None
+
+
+@contextlib.contextmanager
+def _opened(directory: str) -> Iterator[int | None]:
+    """Open the lock file to look at it; None when there is none."""
     try:
-        answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-        pid = _FLOCK.unpack(answer)[4]
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        return f"process {pid} ({command[:120]})"
-    except (OSError, struct.error):
-        return "another process"
+        # Not to wait where somebody has put a pipe.
+        fd = os.open(os.path.join(directory, LOCK_FILE), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _holder(fd: int) -> LockHolder | None:
+    pid = _locked_by(fd, _SUPERVISOR)
+    if pid is None:
+        return None
+    # A process of another pid namespace is shown as 0, one of another machine as a number that is not positive.
+    return LockHolder(max(0, pid), pid > 0 and _locked_by(fd, _WORKERS) == _OF_AN_OPEN_FILE)
+
+
+def _try_lock(fd: int, command: int, place: tuple[int, int]) -> bool:
+    """Take a lock; return False when somebody else holds it."""
+    try:
+        fcntl.fcntl(fd, command, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, *place, 0))
+    except OSError as error:
+        # Both mean "held by another" (POSIX); a file without write permission would not have been opened.
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _locked_by(fd: int, place: tuple[int, int]) -> int | None:
+    """Return the process that keeps others from a place, as the kernel shows it to this process; None: nobody."""
+    answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, *place, 0))
+    kind, _, _, _, pid = _FLOCK.unpack(answer)
+    return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+def _command_of(pid: int) -> str:
+    """Return the beginning of a process's command line; empty when it cannot be read."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read(4096).replace(b"\0", b" ").decode(errors="replace").strip()[:120]
+    return ""
+
+
+def _processes_with_open(fd: int) -> list[int]:
+    """Return the other processes that have the same file open, as far as this user may look."""
+    wanted = os.fstat(fd)
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or int(entry) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                for number in os.listdir(f"/proc/{entry}/fd"):
+                    if os.path.samestat(os.stat(f"/proc/{entry}/fd/{number}"), wanted):
+                        found.append(int(entry))
+                        break
+    return sorted(found)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from kbroker.cli.run_file import RunInfo
 from kbroker.shared.memory import SharedRegion
-from kbroker.shared.partition_table import PartitionTable
-from kbroker.shared.worker_table import WorkerField, WorkerTable
+from kbroker.shared.worker_table import WorkerField, WorkerTable, region_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,28 +17,23 @@ class LiveState:
     connections: int
 
 
-def read_live_state(run_info: RunInfo) -> LiveState | None:
-    """Return the counts, or None when the run file names no shared memory that this process may read."""
+def read_live_state(pid: int, run_info: RunInfo) -> LiveState | None:
+    """
+    Return the counts, or None when the run file names no shared memory that this process may read.
+
+    pid  the supervisor, as this process sees it
+    """
     shared = run_info.shared
     try:
-        regions = shared["regions"]
-        workers = _attach(run_info.pid, regions["workers"])
-        partitions = _attach(run_info.pid, regions["partitions"])
-    except (KeyError, TypeError, OSError):
+        network, io, size_bytes = int(shared["network"]), int(shared["io"]), int(shared["regions"]["workers"]["size"])
+        if size_bytes < region_size(network, io):
+            return None
+        workers = SharedRegion.attach(f"/proc/{pid}/fd/{int(shared['regions']['workers']['fd'])}", size_bytes)
+    except (KeyError, TypeError, ValueError, OSError):
         return None
     try:
-        table = WorkerTable(workers.memory, shared["network"], shared["io"])
-        connections = sum(
-            table.get(table.network_worker(index), WorkerField.CONNECTIONS) for index in range(table.network)
-        )
-        rows = PartitionTable(partitions.memory, shared["rows"])
-        count = sum(1 for _ in rows.claimed())
-        rows.close()
-        return LiveState(partitions=count, connections=connections)
+        table = WorkerTable(workers.memory, network, io)
+        connections = sum(table.get(table.network_worker(index), WorkerField.CONNECTIONS) for index in range(network))
+        return LiveState(partitions=table.get(0, WorkerField.PARTITIONS), connections=connections)
     finally:
         workers.close()
-        partitions.close()
-
-
-def _attach(pid: int, region: dict[str, int]) -> SharedRegion:
-    return SharedRegion.attach(f"/proc/{pid}/fd/{region['fd']}", region["size"])

@@ -10,6 +10,7 @@ import click
 
 from kbroker.config.broker_config import BrokerConfig, load_config
 from kbroker.logging_setup import LEVELS, set_up_logging
+from kbroker.supervisor.signals import SignalPipe
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +49,11 @@ def command(properties: str | None, overrides: tuple[str, ...], log_level: str |
 
 def run(config: BrokerConfig) -> int:
     """Run a broker until it stops; return the exit code."""
+    # Before the layers load: process 1 of a container never gets a signal that it has no handler for yet.
+    signals = SignalPipe()
+    signals.open()
     # Loading the layers makes many objects that stay: looking through them again and again takes a tenth of a start.
     gc.disable()
     from kbroker.cli.broker_process import run_broker  # noqa: PLC0415 - a bad configuration is told before all layers load
 
-    return run_broker(config)
+    return run_broker(config, signals)

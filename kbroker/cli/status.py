@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -11,11 +12,20 @@ from typing import Any
 import click
 
 from kbroker.cli.live_state import LiveState, read_live_state
-from kbroker.cli.run_file import RunInfo, data_dir_of, data_dir_options, read_run_file, running_process
+from kbroker.cli.run_file import RunFileError, RunInfo, read_run_file
+from kbroker.cli.running_broker import (
+    CannotTell,
+    NoBroker,
+    RunningBroker,
+    data_dir_options,
+    find_running_broker,
+    named_directories,
+)
 
 _CPU_SAMPLE_S = 0.2
 _NOT_RUNNING = 3
-"""Exit code of init scripts for "not running"."""
+_UNKNOWN = 4
+"""Exit codes of init scripts for "not running" and "unknown"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +57,54 @@ def command(data_dir: str | None, properties: str | None, as_json: bool) -> None
     """
     Show the broker of a data directory.
 
-    Exits with 0 when it runs, 3 when it does not.
+    Exits with 0 when it runs, 3 when none can be seen from here, 4 when that cannot be told.
     """
-    directory = data_dir_of(data_dir, properties)
-    info = read_run_file(directory)
-    if info is None or running_process(info) is None:
+    directories = named_directories(data_dir, properties)
+    try:
+        broker = find_running_broker(directories)
+    except (NoBroker, CannotTell) as error:
         if as_json:
-            click.echo(json.dumps({"running": False, "data_dir": directory}))
+            click.echo(json.dumps({"running": False, "data_dir": directories[0], "reason": str(error)}))
         else:
-            click.echo(f"No broker is running on {directory}.")
-        sys.exit(_NOT_RUNNING)
-    processes = sample_processes(info)
-    live = read_live_state(info)
-    click.echo(json.dumps(as_object(info, processes, live), indent=2) if as_json else as_text(info, processes, live))
+            click.echo(f"{str(error)[0].upper()}{str(error)[1:]}.")
+        sys.exit(_NOT_RUNNING if isinstance(error, NoBroker) else _UNKNOWN)
+    told = ""
+    try:
+        info = read_run_file(broker.directory)
+    except RunFileError as error:
+        info, told = None, str(error)
+    processes = sample_processes(broker, info)
+    if info is None:
+        _show_unknown(broker, processes, told or "it is starting: it has not yet told more about itself", as_json)
+        return
+    live = read_live_state(broker.pid, info)
+    click.echo(
+        json.dumps(as_object(broker, info, processes, live), indent=2) if as_json else as_text(info, processes, live)
+    )
 
 
-def sample_processes(info: RunInfo) -> list[ProcessStatus]:
+def _show_unknown(broker: RunningBroker, processes: list[ProcessStatus], told: str, as_json: bool) -> None:
+    """Print what there is to say of a broker whose run file says nothing."""
+    if as_json:
+        workers = [_as_entry(one) for one in processes]
+        click.echo(json.dumps({"running": True, "pid": broker.pid, "reason": told, "workers": workers}, indent=2))
+    else:
+        click.echo(f"A broker runs on {broker.directory}; {told}\n\n{_as_table(processes)}")
+
+
+def sample_processes(broker: RunningBroker, info: RunInfo | None) -> list[ProcessStatus]:
     """Return the state of the supervisor and all workers; takes a fifth of a second to measure CPU."""
     import psutil  # noqa: PLC0415 - only when used
 
+    pids = {"supervisor": broker.pid}
+    seen = _workers_seen(broker.pid)
+    for name, pid in info.workers.items() if info else ():
+        pids[name] = seen.get(pid, 0)
     processes: dict[str, psutil.Process | None] = {}
-    for name, pid in {"supervisor": info.pid, **info.workers}.items():
+    for name, pid in pids.items():
         try:
+            if not pid:
+                raise psutil.NoSuchProcess(pid)
             process = psutil.Process(pid)
             process.cpu_percent()  # the first call starts the sample
             processes[name] = process
@@ -77,26 +113,46 @@ def sample_processes(info: RunInfo) -> list[ProcessStatus]:
     time.sleep(_CPU_SAMPLE_S)
     result = []
     for name, sampled in processes.items():
-        pid = info.pid if name == "supervisor" else info.workers[name]
         try:
             if sampled is None:
-                raise psutil.NoSuchProcess(pid)
+                raise psutil.NoSuchProcess(pids[name])
             cpu = sampled.cpu_percent()
             try:
                 memory = sampled.memory_full_info().pss
             except (psutil.AccessDenied, AttributeError):
                 memory = sampled.memory_info().rss
-            result.append(ProcessStatus(name, pid, True, cpu, memory))
+            result.append(ProcessStatus(name, pids[name], True, cpu, memory))
         except psutil.Error:
-            result.append(ProcessStatus(name, pid, False, 0.0, 0))
+            result.append(ProcessStatus(name, pids[name], False, 0.0, 0))
     return result
 
 
-def as_object(info: RunInfo, processes: list[ProcessStatus], live: LiveState | None) -> dict[str, Any]:
+def _workers_seen(supervisor: int) -> dict[int, int]:
+    """
+    Return the supervisor's children: the process id that the broker knows each by → the one it has here.
+
+    They differ where the broker runs in a pid namespace of its own, below this one.
+    """
+    import psutil  # noqa: PLC0415 - only when used
+
+    seen = {}
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(supervisor).children():
+            number = child.pid
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{child.pid}/status", encoding="utf-8") as file:
+                # Outermost first, from the namespace that is looked from.
+                number = next(int(line.split()[-1]) for line in file if line.startswith("NSpid:"))
+            seen[number] = child.pid
+    return seen
+
+
+def as_object(
+    broker: RunningBroker, info: RunInfo, processes: list[ProcessStatus], live: LiveState | None
+) -> dict[str, Any]:
     """Return what `--json` prints; counts are null when they cannot be read."""
     return {
         "running": True,
-        "pid": info.pid,
+        "pid": broker.pid,
         "broker_id": info.broker_id,
         "cluster_id": info.cluster_id,
         "started_ms": info.started_ms,
@@ -104,16 +160,17 @@ def as_object(info: RunInfo, processes: list[ProcessStatus], live: LiveState | N
         "log_dirs": list(info.log_dirs),
         "partitions": live.partitions if live else None,
         "connections": live.connections if live else None,
-        "workers": [
-            {
-                "name": one.name,
-                "pid": one.pid,
-                "running": one.running,
-                "cpu_percent": one.cpu_percent,
-                "memory_bytes": one.memory_bytes,
-            }
-            for one in processes
-        ],
+        "workers": [_as_entry(one) for one in processes],
+    }
+
+
+def _as_entry(one: ProcessStatus) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "pid": one.pid,
+        "running": one.running,
+        "cpu_percent": one.cpu_percent,
+        "memory_bytes": one.memory_bytes,
     }
 
 
@@ -122,7 +179,7 @@ def as_text(info: RunInfo, processes: list[ProcessStatus], live: LiveState | Non
     listeners = ", ".join(
         f"{one.get('name')}://{_bracketed(str(one.get('host', '')))}:{one.get('port')}" for one in info.listeners
     )
-    uptime_s = max(0, int(time.time() - info.started_ms / 1000))
+    uptime_s = max(0, int(time.clock_gettime(time.CLOCK_BOOTTIME) - info.started_boottime_ms / 1000))
     lines = [
         f"Broker {info.broker_id} of cluster {info.cluster_id}, up {_duration(uptime_s)}",
         f"Listeners: {listeners}",
@@ -130,10 +187,14 @@ def as_text(info: RunInfo, processes: list[ProcessStatus], live: LiveState | Non
     ]
     if live is not None:
         lines.append(f"Partitions: {live.partitions}   Connections: {live.connections}")
-    lines += ["", f"{'PROCESS':<14}{'PID':>8}{'CPU %':>8}{'MEMORY':>12}"]
+    return "\n".join([*lines, "", _as_table(processes)])
+
+
+def _as_table(processes: list[ProcessStatus]) -> str:
+    lines = [f"{'PROCESS':<14}{'PID':>8}{'CPU %':>8}{'MEMORY':>12}"]
     for one in processes:
         state = f"{one.cpu_percent:>8.1f}{one.memory_bytes / 2**20:>8.1f} MiB" if one.running else "   not running"
-        lines.append(f"{one.name:<14}{one.pid:>8}{state}")
+        lines.append(f"{one.name:<14}{one.pid or '-':>8}{state}")
     total = sum(one.memory_bytes for one in processes)
     lines.append(f"{'total':<14}{'':>8}{sum(one.cpu_percent for one in processes):>8.1f}{total / 2**20:>8.1f} MiB")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from kbroker.cli.run_file import data_dir_of, data_dir_options, read_run_file, running_process
+from kbroker.cli.running_broker import Stopper, data_dir_options, find_running_broker, named_directories
 
 _DOT_S = 1.0
 _POLL_S = 0.02
@@ -30,35 +30,36 @@ def command(data_dir: str | None, properties: str | None, timeout_s: float) -> N
 
     Exits with 0 when it has stopped, 1 when none runs there or it did not stop in time.
     """
-    import psutil  # noqa: PLC0415 - only when used
-
-    directory = data_dir_of(data_dir, properties)
-    info = read_run_file(directory)
-    process = running_process(info) if info else None
-    if info is None or process is None:
-        click.echo(f"kbroker: no broker is running on {directory}", err=True)
-        sys.exit(1)
+    broker = find_running_broker(named_directories(data_dir, properties))
     try:
-        process.terminate()
-    except psutil.AccessDenied:
-        click.echo(f"kbroker: process {process.pid} belongs to another user; stop it as that user", err=True)
+        with Stopper(broker) as stopper:
+            stopper.ask()
+            click.echo(f"Stopping broker (pid {broker.pid})", nl=False)
+            stopped = _wait(stopper, timeout_s)
+    except PermissionError:
+        click.echo(f"kbroker: process {broker.pid} belongs to another user; stop it as that user", err=True)
         sys.exit(1)
-    except psutil.NoSuchProcess:
-        pass  # it ended by itself in between
-    click.echo(f"Stopping broker (pid {process.pid})", nl=False)
+    except ProcessLookupError:
+        # It has ended by itself in between.
+        click.echo(f"Stopping broker (pid {broker.pid})", nl=False)
+        stopped = True
+    if stopped:
+        click.echo(" stopped.")
+        return
+    click.echo("")
+    click.echo(f"kbroker: process {broker.pid} has not stopped after {timeout_s:g} s; it goes on stopping", err=True)
+    sys.exit(1)
+
+
+def _wait(stopper: Stopper, timeout_s: float) -> bool:
+    """Return whether the broker ends in time; print a dot each second meanwhile."""
     deadline_s = time.monotonic() + timeout_s
     next_dot_s = time.monotonic() + _DOT_S
-    # Not process.wait: a broker that has ended but whose parent does not ask for its exit code would count as running.
-    while running_process(info) is not None:
+    while not stopper.has_ended():
         if time.monotonic() >= deadline_s:
-            break
+            return False
         if time.monotonic() >= next_dot_s:
             next_dot_s += _DOT_S
             click.echo(".", nl=False)
         time.sleep(_POLL_S)
-    else:
-        click.echo(" stopped.")
-        return
-    click.echo("")
-    click.echo(f"kbroker: process {process.pid} has not stopped after {timeout_s:g} s; it goes on stopping", err=True)
-    sys.exit(1)
+    return True

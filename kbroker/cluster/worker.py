@@ -83,10 +83,11 @@ class ClusterWorker:
         self._loop = EventLoop()
         clock = SystemClock()
         self._store = EmbeddedStore(store_path(config), clock=clock)
+        self._rows = RowAllocator(shared.partitions)
         self._controller = Controller(
             self._store,
             controller_config(config),
-            RowAllocator(shared.partitions),
+            self._rows,
             broker_id=registration.broker_id,
             clock=clock,
             validate_topic_config=lambda configs: _checked_topic_config(config, configs),
@@ -152,6 +153,7 @@ class ClusterWorker:
 
     def _beat(self) -> None:
         self._table.set(0, WorkerField.HEARTBEAT_MS, time.monotonic_ns() // 1_000_000)
+        self._table.set(0, WorkerField.PARTITIONS, self._rows.capacity - self._rows.free)
 
     def _check_stop(self) -> None:
         if self._table.get(0, WorkerField.STOP_STAGE):

@@ -34,7 +34,10 @@ class SharedState:
     def __init__(self, network: int, io: int, *, rows: int, largest_request_bytes: int) -> None:
         self._regions: dict[str, SharedRegion] = {}
         self.rows = rows
-        self.workers = WorkerTable(self._region("workers", worker_table.region_size(network, io)).memory, network, io)
+        # The one region that tools look into (kbroker status).
+        table = SharedRegion.create_for_tools("workers", _whole_pages(worker_table.region_size(network, io)))
+        self._regions["workers"] = table
+        self.workers = WorkerTable(table.memory, network, io)
         self.partitions = PartitionTable(self._region("partitions", partition_table.region_size(rows)).memory, rows)
         arena_bytes = request_arena.region_size(largest_request_bytes)
         self.arenas = [self._region(f"arena-{index}", arena_bytes) for index in range(network)]
@@ -59,7 +62,7 @@ class SharedState:
         ]
 
     def _region(self, purpose: str, size_bytes: int) -> SharedRegion:
-        region = SharedRegion.create(purpose, (size_bytes + 4095) & ~4095)
+        region = SharedRegion.create(purpose, _whole_pages(size_bytes))
         self._regions[purpose] = region
         return region
 
@@ -74,5 +77,13 @@ class SharedState:
             "network": self.workers.network,
             "io": self.workers.io,
             "rows": self.rows,
-            "regions": {name: {"fd": region.fd, "size": region.size_bytes} for name, region in self._regions.items()},
+            "regions": {
+                name: {"fd": region.fd, "size": region.size_bytes}
+                for name, region in self._regions.items()
+                if region.fd >= 0
+            },
         }
+
+
+def _whole_pages(size_bytes: int) -> int:
+    return (size_bytes + 4095) & ~4095

@@ -1,24 +1,23 @@
 """
 Regions of memory that all processes of a broker see.
 
-The supervisor makes each region before it forks; the workers inherit the mapping. The name is taken out of /dev/shm in
-the same breath, so that nothing is left behind whatever is killed, and the kernel frees the memory with the last
-process (docs/decisions/0002-shared-memory-without-names.md). Tools reach a region of a running broker through
-/proc/<pid>/fd/<fd>.
+The supervisor makes each region before it forks; the workers inherit the mapping. Regions have no name and lie on no
+mount: nothing is left behind whatever is killed, no /dev/shm can be too small, full, read-only or missing, and what is
+mapped can be used (docs/decisions/0017-shared-memory-on-no-mount.md).
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 from typing import Self
 
-import posix_ipc
+from kbroker.errors import StartupError
 
-SHARED_MEMORY_FILESYSTEM = "/dev/shm"  # noqa: S108 - where Linux keeps POSIX shared memory
-NAME_PREFIX = "/kbroker-"
+# Python names it from 3.13 on; a system that numbers it otherwise ignores what it does not know.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+_MFD_NOEXEC_SEAL = 0x8
 
 
 class SharedRegion:
@@ -26,49 +25,66 @@ class SharedRegion:
     One shared mapping.
 
     memory      the bytes, writable
-    fd          the descriptor behind the mapping, inherited over fork
+    fd          a descriptor by which tools reach it, inherited over fork; -1: there is none
     size_bytes  length of the mapping; pages nobody touched cost nothing
     """
 
     __slots__ = ("_mapping", "fd", "memory", "size_bytes")
 
-    def __init__(self, fd: int, size_bytes: int, *, writable: bool = True) -> None:
-        access = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
-        self._mapping = mmap.mmap(fd, size_bytes, mmap.MAP_SHARED, access)
+    def __init__(self, mapping: mmap.mmap, fd: int = -1) -> None:
+        self._mapping = mapping
         self.fd = fd
-        self.size_bytes = size_bytes
-        self.memory = memoryview(self._mapping)
+        self.memory = memoryview(mapping)
+        self.size_bytes = len(mapping)
 
     @classmethod
     def create(cls, purpose: str, size_bytes: int) -> Self:
         """
-        Make a region of `size_bytes` zero bytes.
+        Make a region of `size_bytes` zero bytes, for the processes that will be forked alone.
+
+        purpose  a word for what it is
+
+        Where the system promises no more memory than it has, all of it is reserved here; elsewhere each page when it is
+        first touched. Raises StartupError when there is no room.
+        """
+        try:
+            flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+            return cls(mmap.mmap(-1, size_bytes, flags, mmap.PROT_READ | mmap.PROT_WRITE))
+        except (OSError, ValueError, OverflowError) as error:
+            raise StartupError(
+                f"{size_bytes / 2**20:,.0f} MiB of shared memory ({purpose}) cannot be had: {_reason(error)}; lower "
+                "socket.request.max.bytes, num.network.threads or num.io.threads, or raise the limit (ulimit -v)"
+            ) from error
+
+    @classmethod
+    def create_for_tools(cls, purpose: str, size_bytes: int) -> Self:
+        """
+        Make a small region that tools can reach as /proc/<pid>/fd/<fd> as well; its pages are there from the start.
 
         purpose  a word for what it is, seen in /proc/<pid>/maps
 
-        /dev/shm may be a small mount (64 MiB in many containers), where touching a page past its size kills the
-        process; a region that would not fit lies in anonymous shared memory instead, which has no such limit.
+        Where the system refuses such a file, the region is one that no tool reaches.
         """
-        status = os.statvfs(SHARED_MEMORY_FILESYSTEM) if os.path.isdir(SHARED_MEMORY_FILESYSTEM) else None
-        if status is None or status.f_bavail * status.f_frsize < 2 * size_bytes:
-            fd = os.memfd_create(f"kbroker-{purpose}")
-            os.ftruncate(fd, size_bytes)
-            return cls(fd, size_bytes)
-        name = f"{NAME_PREFIX}{os.getpid()}-{purpose}"
+        fd = -1
         try:
-            shared = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600, size=size_bytes)
-        except posix_ipc.ExistentialError:
-            # Only a process with our own pid can have made it, and died between its creation and the next line.
-            posix_ipc.unlink_shared_memory(name)
-            shared = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600, size=size_bytes)
-        posix_ipc.unlink_shared_memory(name)
-        return cls(shared.fd, size_bytes)
+            fd = _memory_file(f"kbroker-{purpose}")
+            # Not ftruncate: a page that cannot be had later would be a bus error.
+            os.posix_fallocate(fd, 0, size_bytes)
+            return cls(mmap.mmap(fd, size_bytes, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE), fd)
+        except OSError:
+            if fd >= 0:
+                os.close(fd)
+            return cls.create(purpose, size_bytes)
 
     @classmethod
     def attach(cls, path: str, size_bytes: int) -> Self:
-        """Map a running broker's region for reading; `path` is /proc/<pid>/fd/<fd>."""
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return cls(fd, size_bytes, writable=False)
+        """Map a running broker's region for reading; `path` is /proc/<pid>/fd/<fd>. Raises OSError, ValueError."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return cls(mmap.mmap(fd, size_bytes, mmap.MAP_SHARED, mmap.PROT_READ), fd)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def discard(self, position: int, size_bytes: int) -> None:
         """Give the pages of a range back to the system; they read as zero afterwards. Both page aligned."""
@@ -82,32 +98,20 @@ class SharedRegion:
             self._mapping.close()
         except BufferError:
             return
-        with contextlib.suppress(OSError):
-            os.close(self.fd)
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self.fd)
 
 
-def remove_stale_names() -> list[str]:
-    """
-    Remove shared memory that brokers killed in the middle of SharedRegion.create left; return the names removed.
-
-    A name carries its maker's pid; it is stale when that process is gone.
-    """
-    removed = []
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.listdir(SHARED_MEMORY_FILESYSTEM):
-            if not entry.startswith(NAME_PREFIX[1:]):
-                continue
-            pid = entry.split("-")[1]
-            if pid.isdigit() and not _alive(int(pid)):
-                with contextlib.suppress(posix_ipc.Error, OSError):
-                    posix_ipc.unlink_shared_memory("/" + entry)
-                    removed.append(entry)
-    return removed
-
-
-def _alive(pid: int) -> bool:
+def _memory_file(name: str) -> int:
+    """Return a new file in memory. Raises OSError."""
     try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return error.errno != errno.ESRCH
-    return True
+        # A kernel may be told to allow only files that cannot be executed.
+        return os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+    except OSError:
+        # One before 6.3 does not know the flag.
+        return os.memfd_create(name, os.MFD_CLOEXEC)
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

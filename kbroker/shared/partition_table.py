@@ -165,8 +165,3 @@ class PartitionTable:
             if self._words[position >> 3]:
                 topic_id, partition = _IDENTITY.unpack_from(self._memory, position + WORD_BYTES)
                 yield row, topic_id, partition
-
-    def close(self) -> None:
-        """Let go of the shared memory."""
-        self._words.release()
-        self._memory.release()

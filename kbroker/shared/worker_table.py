@@ -49,6 +49,7 @@ class WorkerField(IntEnum):
     REQUESTS = 6
     """Requests answered since this incarnation started (network), commands carried out (IO)."""
     PARTITIONS = 7
+    """Logs that an IO worker holds; in row 0 the rows of the partition table that are in use."""
     STOP_STAGE = 8
     """How far an orderly stop has come; written by the supervisor: 1 stop accepting, 2 flush and close."""
     BYTES_IN = 9

@@ -19,9 +19,12 @@ class SignalPipe:
 
     def open(self) -> None:
         """Start listening; for the main thread of the supervisor."""
-        for number in (*STOP_SIGNALS, signal.SIGCHLD, signal.SIGHUP):
-            signal.signal(number, _noted_by_wakeup_fd)
+        numbers = (*STOP_SIGNALS, signal.SIGCHLD, signal.SIGHUP)
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, _noted_by_wakeup_fd)
+        # Whoever started the broker may have blocked them for itself.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
     def read(self) -> set[int]:
         """Return the numbers of the signals that came since the last call."""

@@ -47,6 +47,7 @@ class Supervisor:
 
     shared    the shared memory, made before
     mains     what each kind of worker runs
+    signals   open already
     ready     called with the workers' pids when every worker is ready, and again whenever one was started anew
     lifeline  a descriptor whose end of file means "nobody needs this broker any more", or None
     """
@@ -56,6 +57,7 @@ class Supervisor:
         shared: SharedState,
         mains: Mapping[WorkerKind, WorkerMain],
         *,
+        signals: SignalPipe,
         notifier: Notifier,
         ready: Callable[[dict[str, int]], None],
         lifeline: int | None,
@@ -65,7 +67,7 @@ class Supervisor:
         self._notifier = notifier
         self._on_ready = ready
         self._lifeline = lifeline
-        self._signals = SignalPipe()
+        self._signals = signals
         self._workers = [
             WorkerProcess(number, self._table.name(number), self._main_of(mains, number))
             for number in range(self._table.count)
@@ -85,12 +87,14 @@ class Supervisor:
 
     def run(self) -> str | None:
         """Run until stopped; return None after an orderly stop, else the reason why the broker could not go on."""
-        self._signals.open()
+        # A stop may have been asked for during the start, and a child of whoever became this process have ended.
+        self._handle_signals()
+        self._reap()
         poller = select.poll()
         poller.register(self._signals.fd, select.POLLIN)
         if self._lifeline is not None:
             poller.register(self._lifeline, select.POLLIN)
-        for worker in self._workers:
+        for worker in () if self._stop_requested else self._workers:
             self._fork(worker)
         next_check = _now_ms() + _CHECK_INTERVAL_MS
         while not self._stop_requested:
@@ -170,14 +174,26 @@ class Supervisor:
                 self._reap()
 
     def _reap(self) -> None:
+        """
+        Take the exit code of each child that has ended.
+
+        Not only workers: process 1 of a container inherits every orphan in it, and whoever executed the broker may have
+        left it children.
+        """
         by_pid = {worker.pid: worker for worker in self._workers if worker.pid}
-        for pid, worker in by_pid.items():
+        while True:
             try:
-                ended, status = os.waitpid(pid, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                ended, status = pid, 0
-            if ended:
-                self._worker_ended(worker, os.waitstatus_to_exitcode(status))
+                # None is left. A worker that is still believed to run was reaped by somebody else.
+                for worker in by_pid.values():
+                    self._worker_ended(worker, 0)
+                return
+            if not pid:
+                return
+            ended = by_pid.pop(pid, None)
+            if ended is not None:
+                self._worker_ended(ended, os.waitstatus_to_exitcode(status))
 
     def _worker_ended(self, worker: WorkerProcess, code: int, how: str = "") -> None:
         self._table.set(worker.number, WorkerField.STATE, WorkerState.ABSENT)

@@ -31,8 +31,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
+from kbroker.cli.directory_lock import workers_are_left
 from kbroker.errors import StartupError
-from kbroker.testing.processes import children, readable, wait_gone
+from kbroker.testing.processes import children, hold_child, readable, wait_ended
 from kbroker.testing.records import Data, Headers, Record, consume_records, new_producer, produce_records, read_records
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Broker:
 
     def worker_pids(self) -> dict[str, int]:
         """Return the process id of each worker by its name: net-0, io-0, cluster."""
+        self._running()
         return {str(name): int(pid) for name, pid in self._read_run_file()["workers"].items()}
 
     def log_text(self) -> str:
@@ -276,17 +278,27 @@ class Broker:
         process = self._process
         if process is None:
             return
-        workers: list[int] = []
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            workers = list(self.worker_pids().values())
-        descendants = {*workers, *children(process.pid)}
-        # The supervisor first: it would start the workers again.
-        process.kill()
-        process.wait()
-        for pid in descendants:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_gone(descendants, time.monotonic() + self._stop_timeout_s)
+        # Its children as the system shows them, not as a file does: that may be of another life, or another broker.
+        # Nor those of a number that is not ours any more.
+        seen = children(process.pid) if process.poll() is None else []
+        workers = [fd for child in seen if (fd := hold_child(process.pid, child)) is not None]
+        try:
+            # The supervisor first: it would start the workers again.
+            process.kill()
+            process.wait()
+            for fd in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+            deadline = time.monotonic() + self._stop_timeout_s
+            wait_ended(workers, deadline)
+            # Those of a supervisor that ended by itself were killed by the system.
+            while any(map(workers_are_left, map(str, self.log_dirs))):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("workers do not end though they were killed")
+                time.sleep(_POLL_INTERVAL_S)
+        finally:
+            for fd in workers:
+                os.close(fd)
         self._forget_process()
 
     def restart(self, *, clean: bool = True) -> None:
@@ -311,7 +323,13 @@ class Broker:
     def kill_worker(self, name: str) -> int:
         """Kill a worker, such as io-0, with SIGKILL; return the process id it had. See `wait_worker_back`."""
         pid = self.worker_pids()[name]
-        os.kill(pid, signal.SIGKILL)
+        fd = hold_child(self.pid, pid)
+        if fd is None:
+            raise ProcessLookupError(f"worker {name} has ended; the broker is about to start it again")
+        try:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        finally:
+            os.close(fd)
         return pid
 
     def wait_worker_back(self, name: str, killed_pid: int, timeout_s: float = 20.0) -> int:

@@ -26,15 +26,21 @@ def readable(descriptors: Iterable[int], timeout_s: float) -> set[int]:
     return {descriptor for descriptor, _ in poller.poll(max(0.0, timeout_s) * 1000)}
 
 
-def wait_gone(pids: Iterable[int], deadline: float) -> None:
-    """Return when all processes have ended, or at the deadline (monotonic seconds) with a TimeoutError."""
-    for pid in pids:
-        try:
-            ended = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            if not readable([ended], deadline - time.monotonic()):
-                raise TimeoutError(f"process {pid} does not end")
-        finally:
-            os.close(ended)
+def hold_child(parent: int, child: int) -> int | None:
+    """Return a descriptor of a process that is a child of `parent`; None when it is not, or has ended."""
+    try:
+        held = os.pidfd_open(child)
+    except ProcessLookupError:
+        return None
+    # Looked at once more: the number may have been given to another process just before it was taken hold of.
+    if child in children(parent):
+        return held
+    os.close(held)
+    return None
+
+
+def wait_ended(held: Iterable[int], deadline: float) -> None:
+    """Return when all processes, given by their descriptors, have ended; TimeoutError at the deadline (monotonic s)."""
+    for process in held:
+        if not readable([process], deadline - time.monotonic()):
+            raise TimeoutError("a worker does not end though it was killed")

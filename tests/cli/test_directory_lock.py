@@ -1,9 +1,11 @@
-"""One broker per data directory, until the last of its processes has ended."""
+"""One broker per data directory, until the last of its processes has ended; and who holds it can be told."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,73 +14,89 @@ from pathlib import Path
 import pytest
 
 from kbroker.cli import directory_lock
-from kbroker.cli.directory_lock import LOCK_FILE, lock_directory
+from kbroker.cli.directory_lock import LOCK_FILE, LockHolder, lock_directory, lock_holder, workers_are_left
 from kbroker.errors import StartupError
 
 
 @contextmanager
 def holder(directory: Path, kind: str) -> Iterator[int]:
-    """Hold the lock in another process, all of it, or as what is left of a broker that was killed; yield its pid."""
+    """Hold the lock in another process: a broker's, Kafka's, or what is left of a broker killed; yield its pid."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
-        fd = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         if kind == "Kafka":
-            fcntl.lockf(fd, fcntl.LOCK_EX)
-        elif kind == "workers":
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.lockf(os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
         else:
             lock_directory(str(directory))
-        os.write(write, b"x")
-        time.sleep(60)
+        worker = os.fork() if kind == "workers" else 0
+        if not worker:
+            if kind != "workers":
+                os.write(write, b"%d" % os.getpid())
+            time.sleep(60)
+        os.write(write, b"%d" % worker)
         os._exit(0)
-    os.read(read, 1)
+    held_by = int(os.read(read, 20))
     os.close(read)
     os.close(write)
-    try:
-        yield pid
-    finally:
-        os.kill(pid, 9)
+    if kind == "workers":
         os.waitpid(pid, 0)
+    try:
+        yield held_by
+    finally:
+        os.kill(held_by, 9)
+        if kind != "workers":
+            os.waitpid(pid, 0)
 
 
 @pytest.mark.parametrize("kind", ["kbroker", "Kafka"])
 def test_a_directory_in_use_is_refused_naming_the_holder(tmp_path: Path, kind: str) -> None:
-    with holder(tmp_path, kind) as pid, pytest.raises(StartupError) as caught:
-        lock_directory(str(tmp_path))
+    with holder(tmp_path, kind) as pid:
+        with pytest.raises(StartupError) as caught:
+            lock_directory(str(tmp_path))
+        assert lock_holder(str(tmp_path)) == LockHolder(pid, kind == "kbroker")
     assert f"log.dirs={tmp_path}: in use by process {pid} (" in str(caught.value)
-    assert "kbroker stop" in str(caught.value)
+    assert ("kbroker stop --data-dir" in str(caught.value)) == (kind == "kbroker"), "it stops brokers of its own kind"
+    assert lock_holder(str(tmp_path)) is None
     os.close(lock_directory(str(tmp_path)))
 
 
-def test_workers_of_a_killed_broker_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kafka_is_kept_out_until_the_last_worker_has_ended(tmp_path: Path) -> None:
+    for kind in ("kbroker", "workers"):
+        with holder(tmp_path, kind):
+            fd = os.open(tmp_path / LOCK_FILE, os.O_RDWR)
+            with pytest.raises(BlockingIOError):
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(fd)
+
+
+def test_workers_of_a_killed_broker_are_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may still be writing; a new broker that met them would recover logs that change under it."""
     monkeypatch.setattr(directory_lock, "_PATIENCE_S", 0.05)
-    with holder(tmp_path, "workers"), pytest.raises(StartupError, match="still running"):
-        lock_directory(str(tmp_path))
-    os.close(lock_directory(str(tmp_path)))
-
-
-def test_the_lock_lives_as_long_as_the_last_forked_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_lock, "_PATIENCE_S", 0.05)
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        lock_directory(str(tmp_path))
-        worker = os.fork()
-        if not worker:
-            time.sleep(60)
-        os.write(write, b"%d" % worker)
-        os._exit(0)
-    worker = int(os.read(read, 20))
-    os.waitpid(pid, 0)
-    with pytest.raises(StartupError, match="still running"):
-        lock_directory(str(tmp_path))
-    os.kill(worker, 9)
+    with holder(tmp_path, "workers") as worker:
+        with pytest.raises(StartupError, match=rf"still running \({worker}\)"):
+            lock_directory(str(tmp_path))
+        assert workers_are_left(str(tmp_path))
+        assert lock_holder(str(tmp_path)) is None, "the broker itself has ended"
     monkeypatch.setattr(directory_lock, "_PATIENCE_S", 10)
     os.close(lock_directory(str(tmp_path)))
-    os.close(read)
-    os.close(write)
+    assert not workers_are_left(str(tmp_path))
+
+
+def test_a_holder_of_another_pid_namespace_is_no_process_here(tmp_path: Path) -> None:
+    """Its number would be somebody else's."""
+    if os.geteuid():
+        pytest.skip("makes a pid namespace: needs root")
+    look = (
+        f"from kbroker.cli.directory_lock import *; holder = lock_holder({str(tmp_path)!r}); print(holder.pid, holder)"
+    )
+    with holder(tmp_path, "kbroker"):
+        seen = subprocess.run(
+            ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", look],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    assert seen.startswith("0 a process that cannot be seen from here")
 
 
 def test_a_directory_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
@@ -86,3 +104,9 @@ def test_a_directory_that_cannot_be_written_is_an_error_of_the_system(tmp_path: 
     (tmp_path / LOCK_FILE).mkdir()
     with pytest.raises(OSError, match="Is a directory"):
         lock_directory(str(tmp_path))
+
+
+def test_a_pipe_in_the_place_of_the_lock_does_not_hold_a_tool_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK_FILE)
+    assert lock_holder(str(tmp_path)) is None
+    assert lock_holder(str(tmp_path / "nowhere")) is None

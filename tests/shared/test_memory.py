@@ -1,48 +1,84 @@
-"""Shared memory is seen by forked processes and leaves no name behind."""
+"""Shared memory is seen by forked processes, lies on no mount, and can be used once it is there."""
+
+from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from types import SimpleNamespace
+import resource
+from collections.abc import Callable
+from pathlib import Path
 
-import posix_ipc
 import pytest
 
-from kbroker.shared import memory
-from kbroker.shared.memory import SharedRegion, remove_stale_names
+from kbroker.errors import StartupError
+from kbroker.shared.layout import SharedState
+from kbroker.shared.memory import SharedRegion
 
 
-def own_names() -> list[str]:
-    return [name for name in os.listdir("/dev/shm") if name.startswith(f"kbroker-{os.getpid()}-")]
-
-
-@pytest.mark.parametrize("dev_shm_is_small", [False, True])
-def test_a_child_writes_what_the_parent_reads(dev_shm_is_small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where /dev/shm is a small mount, as in containers: then the memory is anonymous."""
-    if dev_shm_is_small:
-        monkeypatch.setattr(memory.os, "statvfs", lambda _path: SimpleNamespace(f_bavail=1, f_frsize=4096))
-    region = SharedRegion.create("test", 8192)
-    assert own_names() == [], "the name is gone before anything can fail"
+@pytest.mark.parametrize("make", [SharedRegion.create, SharedRegion.create_for_tools])
+def test_a_child_writes_what_the_parent_reads(make: Callable[[str, int], SharedRegion]) -> None:
+    region = make("test", 8192)
     pid = os.fork()
     if not pid:
         region.memory[:5] = b"child"
         os._exit(0)
     os.waitpid(pid, 0)
     assert bytes(region.memory[:5]) == b"child"
+    fd = region.fd
     region.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(region.fd)
+    if fd >= 0:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
 
 
-def test_a_tool_attaches_for_reading_only() -> None:
-    region = SharedRegion.create("test", 4096)
+def test_nothing_lies_on_dev_shm() -> None:
+    """It may be small, be filled by a neighbour later, be read-only, belong to root alone, or not be there."""
+    shared = SharedState.create(1, 1, rows=16, largest_request_bytes=1000)
+    assert not [line for line in Path("/proc/self/maps").read_text().splitlines() if "/dev/shm" in line]
+    assert list(shared.describe()["regions"]) == ["workers"]
+    for fd in shared.doorbells:
+        os.close(fd)
+
+
+def test_a_tool_attaches_for_reading_only_to_pages_that_are_there() -> None:
+    region = SharedRegion.create_for_tools("test", 8192)
+    assert os.fstat(region.fd).st_blocks * 512 == 8192, "what is not reserved may be a bus error later"
     region.memory[:2] = b"hi"
-    attached = SharedRegion.attach(f"/proc/{os.getpid()}/fd/{region.fd}", 4096)
+    path = f"/proc/{os.getpid()}/fd/{region.fd}"
+    attached = SharedRegion.attach(path, 8192)
     assert bytes(attached.memory[:2]) == b"hi"
     with pytest.raises(TypeError):
         attached.memory[0] = 1
     attached.close()
+    with pytest.raises(ValueError, match="length"):
+        SharedRegion.attach(path, 1 << 20)
     region.close()
+
+
+def test_without_files_in_memory_there_is_memory_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox may forbid them, ulimit -f may be smaller: only tools miss something then."""
+
+    def refused(*_args: object) -> int:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "memfd_create", refused)
+        region = SharedRegion.create_for_tools("test", 4096)
+    assert region.fd == -1
+    region.memory[:1] = b"x"
+    region.close()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        region = SharedRegion.create_for_tools("test", 8192)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    region.memory[8191] = 1
+    region.close()
+
+
+def test_memory_that_cannot_be_had_is_one_line_that_names_the_keys() -> None:
+    with pytest.raises(StartupError, match=r"shared memory \(arena\) cannot be had: .*socket\.request\.max\.bytes"):
+        SharedRegion.create("arena", 1 << 60)
 
 
 def test_pages_given_back_read_as_zero() -> None:
@@ -51,29 +87,6 @@ def test_pages_given_back_read_as_zero() -> None:
     region.discard(4096, 8192)
     assert bytes(region.memory) == b"x" * 4096 + bytes(8192) + b"x" * 4096
     region.close()
-
-
-def test_a_name_left_by_a_process_with_our_own_pid_is_in_nobodys_way() -> None:
-    left = posix_ipc.SharedMemory(f"/kbroker-{os.getpid()}-test", posix_ipc.O_CREX, size=4096)
-    os.close(left.fd)
-    region = SharedRegion.create("test", 4096)
-    assert own_names() == []
-    region.close()
-
-
-def test_names_of_dead_processes_are_removed_and_those_of_the_living_stay() -> None:
-    dead = int(subprocess.check_output([sys.executable, "-c", "import os; print(os.getpid())"]))
-    names = [f"kbroker-{dead}-test", f"kbroker-{os.getpid()}-test", "kbroker-nobody-test"]
-    for name in names:
-        os.close(posix_ipc.SharedMemory("/" + name, posix_ipc.O_CREX, size=4096).fd)
-    try:
-        assert names[0] in remove_stale_names()
-        assert not os.path.exists(f"/dev/shm/{names[0]}")
-        assert os.path.exists(f"/dev/shm/{names[1]}")
-        assert os.path.exists(f"/dev/shm/{names[2]}")
-    finally:
-        for name in names[1:]:
-            posix_ipc.unlink_shared_memory("/" + name)
 
 
 def test_closing_with_a_view_in_use_is_harmless() -> None:

@@ -35,6 +35,17 @@ def test_each_signal_is_read_once_however_often_it_came() -> None:
     assert exit_code_of(main) == 0
 
 
+def test_signals_that_the_starter_had_blocked_are_heard() -> None:
+    def main() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        pipe = SignalPipe()
+        pipe.open()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert pipe.read() == {signal.SIGTERM}
+
+    assert exit_code_of(main) == 0
+
+
 def test_workers_ignore_what_is_meant_for_the_supervisor() -> None:
     """Ctrl-C reaches every process of the terminal; the order of a stop is the supervisor's."""
 

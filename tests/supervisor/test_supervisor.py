@@ -16,6 +16,7 @@ from kbroker.errors import StartupError
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerKind, WorkerState
 from kbroker.supervisor import supervisor as module
+from kbroker.supervisor.signals import SignalPipe
 from kbroker.supervisor.supervisor import Supervisor
 from kbroker.supervisor.systemd import Notifier
 
@@ -27,7 +28,10 @@ WorkerMain = Callable[["Running", int], None]
 class Running:
     """A supervisor in a process of its own, with workers made for the test; they tell here what they do."""
 
-    def __init__(self, mains: dict[WorkerKind, WorkerMain], settings: dict[str, Any]) -> None:
+    def __init__(
+        self, mains: dict[WorkerKind, WorkerMain], settings: dict[str, Any], before: Callable[[Running], None]
+    ) -> None:
+        self._before = before
         self.shared = SharedState.create(1, 2, rows=4, largest_request_bytes=1000)
         self.table = self.shared.workers
         self._read, self._write = os.pipe()
@@ -44,9 +48,13 @@ class Running:
             os.close(self.lifeline)
             for name, value in settings.items():
                 setattr(module, name, value)
+            signals = SignalPipe()
+            signals.open()
+            self._before(self)
             supervisor = Supervisor(
                 self.shared,
                 {kind: self._telling(main) for kind, main in mains.items()},
+                signals=signals,
                 notifier=Notifier({}),
                 ready=lambda pids: self.tell("ready " + json.dumps(pids)),
                 lifeline=self.lifeline_end,
@@ -120,8 +128,12 @@ class Running:
 def run() -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def run(mains: dict[WorkerKind, WorkerMain] | None = None, **settings: Any) -> Running:
-        made.append(Running(mains or {}, settings))
+    def run(
+        mains: dict[WorkerKind, WorkerMain] | None = None,
+        before: Callable[[Running], None] = lambda _running: None,
+        **settings: Any,
+    ) -> Running:
+        made.append(Running(mains or {}, settings, before))
         return made[-1]
 
     yield run
@@ -286,3 +298,44 @@ def test_the_end_of_the_lifeline_before_the_workers_are_ready(run: Callable[...,
     running.wait_for("start io-1")
     os.close(running.lifeline)
     assert running.end()[0] is None
+
+
+def test_a_stop_asked_for_during_the_start_starts_no_worker(run: Callable[..., Running]) -> None:
+    running = run(before=lambda _running: os.kill(os.getpid(), signal.SIGTERM))
+    assert running.end()[0] is None
+    assert not [line for line in running.lines if line.startswith("start")]
+
+
+def test_children_that_are_no_workers_are_reaped_and_workers_keep_their_exit_codes(run: Callable[..., Running]) -> None:
+    """Those of whoever became the broker by exec; a container's orphans come the same way to its process 1."""
+
+    def leave_children(running: Running) -> None:
+        for seconds in (0.0, 0.2, 0.2):
+            pid = os.fork()
+            if not pid:
+                time.sleep(seconds)
+                os._exit(3)
+            running.tell(f"child {pid}")
+
+    def ending(running: Running, number: int) -> None:
+        if running.table.get(number, WorkerField.GENERATION) == 1:
+            time.sleep(0.2)
+            os._exit(78)  # as a worker that can never start
+        running.good(number)
+
+    running = run({WorkerKind.CLUSTER: ending}, before=leave_children)
+    failure, _ = running.end()
+    assert failure == "worker cluster cannot start (see the line above)"
+    children = [int(line.partition(" ")[2]) for line in running.lines if line.startswith("child")]
+    assert len(children) == 3
+
+    running = run(before=leave_children)
+    pids = running.pids()
+    deadline = time.monotonic() + PATIENCE_S
+    while any(os.path.exists(f"/proc/{line.partition(' ')[2]}") for line in running.lines if line.startswith("child")):
+        assert time.monotonic() < deadline, "a child stays a zombie"
+        time.sleep(0.01)
+    os.kill(pids["net-0"], signal.SIGKILL)
+    assert running.pids()["net-0"] != pids["net-0"]
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.end() == (None, True)
