@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from setuptools import setup
@@ -13,6 +12,9 @@ def compiled_modules() -> list[object]:
     """Return the extension modules that mypyc makes of the hot path."""
     if os.environ.get("KBROKER_BUILD_COMPILED") != "1":
         return []
+    # Not at the top: an older Python is to get as far as being told which one is wanted.
+    import tomllib  # noqa: PLC0415
+
     from mypyc.build import mypycify  # noqa: PLC0415 - only there for a compiled wheel
 
     modules = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["kbroker"]["compiled-modules"]

@@ -1,5 +1,12 @@
 """A Kafka-compatible broker for people who live in Python."""
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip refuses an older one, a clone or a path does not
+    _sentence = f"kbroker needs Python 3.11 or newer; this is Python {sys.version.split()[0]} ({sys.executable})"
+    # "-m" stands there while `python -m kbroker` looks for the package: who types a command needs no traceback.
+    raise SystemExit(_sentence) if sys.argv[:1] == ["-m"] else ImportError(_sentence)
+
 __version__ = "0.1.0"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -24,6 +25,9 @@ from setuptools.build_meta import (  # noqa: F401 - the hooks that stay as they 
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip comes here before it looks at requires-python
+    sys.exit(f"kbroker needs Python 3.11 or newer; this is Python {sys.version.split()[0]} ({sys.executable})")
 
 COMPILER = "mypy[mypyc]==2.4.1"
 VARIABLE = "KBROKER_COMPILE"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import draw
 from rows import Figure, Row
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -181,105 +182,24 @@ def markdown(measured: Results) -> str:
             f"{number(one['ratio'])} | {one['bar'] or ''} | {_MET[one['met']]} |"
             for one in row["figures"]
         ]
-    lines += ["", *(f"![{title}](plots/{name}.png)" for name, title in _PLOT_TITLES.items())]
+    lines += ["", *(f"![{title}](plots/{name}.png)" for name, title in draw.TITLES.items())]
     return "\n".join(lines)
 
 
 def write(measured: Results) -> list[Path]:
     """Write baseline.json, the plots and the page's part between its marks; return the files."""
     BASELINE.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
-    plots = draw(measured, PLOTS)
+    return [BASELINE, *write_page(measured)]
+
+
+def write_page(measured: Results) -> list[Path]:
+    """Write the plots and the page's part between its marks; return the files."""
+    plots = draw.draw(measured, PLOTS)
     text = PAGE.read_text() if PAGE.exists() else f"# Performance\n\n{BEGIN_MARK}\n{END_MARK}\n"
     before, _, rest = text.partition(BEGIN_MARK)
     _, _, after = rest.partition(END_MARK)
     PAGE.write_text(f"{before}{BEGIN_MARK}\n{markdown(measured)}\n{END_MARK}{after}")
-    return [BASELINE, PAGE, *plots]
-
-
-_PLOT_TITLES = {
-    "ratios": "kbroker relative to Apache Kafka, per figure that has a bar",
-    "throughput": "records per second",
-    "latency": "latency",
-    "cost": "CPU, memory and start",
-}
-_COLOURS = {"kbroker": "#1f77b4", "kafka": "#8c8c8c"}
-_NAMES = {"kbroker": "kbroker", "kafka": "Apache Kafka"}
-
-
-def draw(measured: Results, directory: Path) -> list[Path]:
-    """Draw the plots of a complete run into a directory; return the files."""
-    import matplotlib as mpl  # noqa: PLC0415 - an optional extra
-
-    mpl.use("Agg")
-    directory.mkdir(parents=True, exist_ok=True)
-    figures = [(row, one) for row in measured["rows"] for one in row["figures"] if "kbroker" in one and "kafka" in one]
-    pairs: dict[str, list[tuple[str, dict[str, Any]]]] = {"throughput": [], "latency": [], "cost": []}
-    for row, one in figures:
-        if one["label"].startswith("client") or one["unit"] == "×":
-            continue
-        kind = {"msg/s": "throughput", "1/s": "throughput"}.get(one["unit"], "cost")
-        if one["label"].startswith("p"):
-            kind = "latency" if one["unit"] == "µs" else kind
-        pairs[kind].append((f"{row['title']}\n{one['label']} [{one['unit']}]", one))
-    paths = [_draw_ratios([(row, one) for row, one in figures if one["bar"]], directory / "ratios.png")]
-    for kind, entries in pairs.items():
-        paths.append(_draw_pairs(entries, _PLOT_TITLES[kind], directory / f"{kind}.png"))
-    return paths
-
-
-def _draw_ratios(entries: Sequence[tuple[Any, Any]], path: Path) -> Path:
-    """One line per figure with its bar as a mark, on a scale where half and double are equally far from equal."""
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    canvas, axes = plt.subplots(figsize=(10, 0.36 * len(entries) + 1.6))
-    for position, (_, one) in enumerate(entries):
-        shown = _shown(one)
-        axes.barh(position, shown - 1, left=1, color="#2ca02c" if one["met"] else "#d62728", height=0.6)
-        axes.plot([one["bar_limit"]] * 2, [position - 0.4, position + 0.4], color="black", linewidth=2)
-        sign = "≤" if one["bar_kind"] == "at most" else "≥"
-        axes.annotate(
-            f" {number(shown)} ({sign} {one['bar_limit']:g})", (max(shown, 1), position), va="center", fontsize=8
-        )
-    axes.set_xscale("log", base=2)
-    axes.axvline(1, color="black", linewidth=0.6)
-    axes.set_yticks(range(len(entries)), [f"{row['title']}: {one['label']}" for row, one in entries], fontsize=8)
-    axes.invert_yaxis()
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel("kbroker / Apache Kafka; the black mark is the bar")
-    axes.set_title(_PLOT_TITLES["ratios"], fontsize=10)
-    axes.margins(x=0.15)
-    canvas.savefig(path, dpi=110, bbox_inches="tight")
-    plt.close(canvas)
-    return path
-
-
-def _draw_pairs(entries: Sequence[tuple[str, Any]], title: str, path: Path) -> Path:
-    """One small pair of columns per figure, each with its own scale; whiskers are the rounds' extremes."""
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    columns = 4
-    lines = max(1, -(-len(entries) // columns))
-    canvas, grid = plt.subplots(lines, columns, figsize=(13, 2.4 * lines + 0.5), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, (label, one) in zip(grid.flat, entries, strict=False):
-        axes.set_axis_on()
-        for position, broker in enumerate(("kbroker", "kafka")):
-            median, values = one[broker]["median"], one[broker]["values"]
-            errors = [[median - min(values)], [max(values) - median]]
-            axes.bar(position, median, color=_COLOURS[broker], yerr=errors, capsize=4, width=0.65)
-            axes.annotate(
-                number(median), (position, 0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8
-            )
-        axes.set_xticks([0, 1], [_NAMES["kbroker"], _NAMES["kafka"]], fontsize=8)
-        axes.tick_params(axis="y", labelsize=7)
-        axes.margins(y=0.2)
-        axes.set_title(label, fontsize=7.5)
-    canvas.suptitle(title, fontsize=10)
-    canvas.tight_layout()
-    canvas.savefig(path, dpi=110)
-    plt.close(canvas)
-    return path
+    return [PAGE, *plots]
 
 
 def _first_line(command: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import sys
 import click
 
 from kbroker.config.broker_config import BrokerConfig, load_config
+from kbroker.errors import StartupError
 from kbroker.logging_setup import LEVELS, set_up_logging
 from kbroker.supervisor.signals import SignalPipe
 
@@ -40,11 +41,21 @@ def command(properties: str | None, overrides: tuple[str, ...], log_level: str |
     Without a file it listens on localhost:9092 and keeps its data in ${XDG_DATA_HOME:-~/.local/share}/kbroker.
     SIGTERM, SIGINT or `kbroker stop` stop it in order.
     """
+    require_linux()
     config = load_config(properties, overrides)
     set_up_logging(log_level)
     for warning in config.warnings:
         _log.warning("%s", warning)
     sys.exit(run(config))
+
+
+def require_linux() -> None:
+    """Raise StartupError where a broker cannot run; the other commands run there too."""
+    if sys.platform != "linux":
+        raise StartupError(
+            f"a broker runs on Linux only, and this is {sys.platform}: it is built on epoll, eventfd and /dev/shm. "
+            "The other commands work here, with --bootstrap-server"
+        )
 
 
 def run(config: BrokerConfig) -> int:

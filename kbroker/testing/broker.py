@@ -235,6 +235,9 @@ class Broker:
         """
         if self._process is not None:
             raise RuntimeError("the broker is running already")
+        from kbroker.cli.start import require_linux  # noqa: PLC0415 - the plugin is loaded in sessions that need no broker
+
+        require_linux()
         self._refuse_unknown_keys()
         _started.add(self)
         self._kept_log = None
