@@ -2,6 +2,10 @@
 Log lines to standard error: `2026-01-01 12:00:00,123 INFO [io-2] message`.
 
 The prefix says which process speaks; each worker sets its own first thing after the fork.
+
+Where standard error is systemd's journal, which keeps the time and the priority itself, lines are `<6>[io-2] message`
+(sd-daemon(3)): JOURNAL_STREAM tells the journal's device and inode, which must be those of descriptor 2, because a
+child whose standard error was redirected has the variable, too.
 """
 
 from __future__ import annotations
@@ -19,6 +23,18 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITIC
 _LEVEL_NUMBERS = {"TRACE": logging.DEBUG, "WARN": logging.WARNING, "FATAL": logging.CRITICAL}
 
 _FORMAT = "%(asctime)s %(levelname)s [%(kbroker_process)s] %(message)s"
+_JOURNAL_FORMAT = "[%(kbroker_process)s] %(message)s"
+
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+_DEBUG_PRIORITY = 7
+"""Levels at and above which syslog's priorities count."""
+
+
+class _JournalFormatter(logging.Formatter):
+    """Puts the priority before each line, also those of a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return with_priority(super().format(record), record.levelno)
 
 
 class _PrefixFilter(logging.Filter):
@@ -47,7 +63,9 @@ def set_up_logging(level: str | None = None, environ: Mapping[str, str] | None =
     if name not in LEVELS:
         raise ConfigError(f"log level {name}: expected one of {', '.join(LEVELS)}")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(
+        _JournalFormatter(_JOURNAL_FORMAT) if writes_to_journal(environ) else logging.Formatter(_FORMAT)
+    )
     handler.addFilter(_PREFIX)
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -57,6 +75,29 @@ def set_up_logging(level: str | None = None, environ: Mapping[str, str] | None =
     root.setLevel(_LEVEL_NUMBERS.get(name) or getattr(logging, name))
     logging.addLevelName(logging.WARNING, "WARN")
     set_process_prefix("supervisor")
+
+
+def writes_to_journal(environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether standard error is the journal; `environ` is os.environ when None."""
+    device, colon, inode = (os.environ if environ is None else environ).get("JOURNAL_STREAM", "").partition(":")
+    if not colon:
+        return False
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def with_priority(text: str, level: int) -> str:
+    """Return text as the journal wants it: syslog's priority of a level of `logging` before each line."""
+    priority = next((priority for least, priority in _PRIORITIES if level >= least), _DEBUG_PRIORITY)
+    return "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
+
+
+def for_standard_error(text: str, level: int = logging.ERROR) -> str:
+    """Return a line that is written to standard error without a logger, with its priority where that is the journal."""
+    return with_priority(text, level) if writes_to_journal() else text
 
 
 def set_process_prefix(prefix: str) -> None:

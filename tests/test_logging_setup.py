@@ -1,12 +1,13 @@
 """Log lines go to standard error, with the process that speaks."""
 
 import logging
+import os
 import re
 
 import pytest
 
 from kbroker.errors import ConfigError
-from kbroker.logging_setup import set_process_prefix, set_up_logging
+from kbroker.logging_setup import for_standard_error, set_process_prefix, set_up_logging, with_priority
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +39,49 @@ def test_set_up_again_does_not_print_twice(capsys) -> None:
 def test_an_unknown_level() -> None:
     with pytest.raises(ConfigError, match="log level LOUD: expected one of"):
         set_up_logging(None, {"KBROKER_LOG_LEVEL": "loud"})
+
+
+def journal() -> str:
+    """Return JOURNAL_STREAM as systemd would set it if descriptor 2 were its journal."""
+    status = os.fstat(2)
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def test_the_journal_gets_priorities_and_no_time_of_ours(capsys) -> None:
+    set_up_logging("DEBUG", {"JOURNAL_STREAM": journal()})
+    set_process_prefix("net-1")
+    log = logging.getLogger("kbroker.x")
+    log.debug("d")
+    log.info("i")
+    log.warning("w")
+    log.error("e")
+    log.critical("c")
+    assert capsys.readouterr().err == "<7>[net-1] d\n<6>[net-1] i\n<4>[net-1] w\n<3>[net-1] e\n<2>[net-1] c\n"
+
+
+def test_each_line_of_a_traceback_has_its_priority(capsys) -> None:
+    set_up_logging(None, {"JOURNAL_STREAM": journal()})
+    try:
+        raise RuntimeError("two\nlines")
+    except RuntimeError:
+        logging.getLogger("kbroker.x").exception("failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 4
+    assert all(line.startswith("<3>") for line in lines)
+    assert lines[-1] == "<3>lines"
+
+
+@pytest.mark.parametrize("stream", ["", "0:0", "8:1", "nonsense", ":", "1:2:3"])
+def test_standard_error_that_is_not_the_journal(stream: str, capsys) -> None:
+    """The variable is inherited by everything a service starts, also by what writes into a file."""
+    set_up_logging(None, {"JOURNAL_STREAM": stream})
+    logging.getLogger("kbroker.x").info("plain")
+    assert re.match(r"\d{4}-\d\d-\d\d ", capsys.readouterr().err)
+
+
+def test_a_line_without_a_logger(monkeypatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    assert for_standard_error("kbroker: no") == "kbroker: no"
+    monkeypatch.setenv("JOURNAL_STREAM", journal())
+    assert for_standard_error("kbroker: no\nmore") == "<3>kbroker: no\n<3>more"
+    assert with_priority("x", logging.NOTSET) == "<7>x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 
@@ -9,6 +10,8 @@ from kbroker.api.request import RequestContext
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
+
+logger = logging.getLogger(__name__)
 
 VERSIONS = (0, 4)
 
@@ -54,4 +57,11 @@ class ApiVersionsHandler:
         ):
             context.respond(ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST))
             return
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s is client id %r, software %s",
+                context.connection.client_address(),
+                context.client_id,
+                f"{request.client_software_name} {request.client_software_version}".strip() or "not named",
+            )
         context.respond_parts([encoded])

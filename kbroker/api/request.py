@@ -28,6 +28,7 @@ class ConnectionInfo:
     local_port     the port the client dialled
     client_host    the client's address, with the leading slash that Kafka shows
     by_name        whether the listener's host name, where it has one, leads to local_host
+    client_port    the port the client sends from
     """
 
     listener_name: str
@@ -35,6 +36,12 @@ class ConnectionInfo:
     local_port: int
     client_host: str
     by_name: bool = True
+    client_port: int = 0
+
+    def client_address(self) -> str:
+        """Return where the client is, for people."""
+        host = self.client_host[1:]
+        return f"[{host}]:{self.client_port}" if ":" in host else f"{host}:{self.client_port}"
 
 
 class Shortcut:

@@ -205,4 +205,6 @@ def register(store: Store, registration: BrokerRegistration, broker: BrokerState
         operations.append(Delete(path))
     operations.append(Create(path, nodes.encode_broker(broker, clock.wall_ms()), ephemeral=True))
     store.commit(operations)
-    logger.info("broker %d of cluster %s is registered, pid %d", broker.broker_id, registration.cluster_id, os.getpid())
+    logger.debug(
+        "Broker %d of cluster %s is registered, pid %d", broker.broker_id, registration.cluster_id, os.getpid()
+    )

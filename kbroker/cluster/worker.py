@@ -205,6 +205,8 @@ class ClusterWorker:
         if delta is None:
             self._publisher.when_published(lambda: self._server.send(sender, CommandKind.REPLY, command_id, body))
             return
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("Metadata version %d: %s", delta.version, _in_words(delta))
         deleted = [topic_id for topic_id in before if topic_id not in self._controller.image.topics_by_id]
 
         told = self._serving_io_generations()
@@ -276,6 +278,17 @@ def remove_partition_directory(directory: str) -> None:
     renamed = os.path.join(log_dir, deleted_directory_name(topic_partition))
     os.rename(directory, renamed)
     shutil.rmtree(renamed)
+
+
+def _in_words(delta: MetadataDelta) -> str:
+    """Return what changed, for the log."""
+    changed = sorted({topic.name for topic in delta.topics} | set(delta.partitions))
+    parts = [
+        f"{', '.join(names)} {what}"
+        for names, what in ((changed, "made or changed"), (delta.removed_topics, "deleted"))
+        if names
+    ]
+    return "; ".join(parts) or "configurations or brokers"
 
 
 class _ProducerIds:

@@ -11,6 +11,7 @@ decided in group_coordinator.
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
 from struct import error as struct_error
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from kbroker.purgatory.timing_wheel import Timer
     from kbroker.types import Buffer
 
+logger = logging.getLogger(__name__)
+
 CONSUMER_PROTOCOL_TYPE = "consumer"
 NO_GENERATION = -1
+_MOST_CAUSES = 3
 
 
 class GroupState(StrEnum):
@@ -99,6 +103,11 @@ class Member:
         self.is_new = False
         self.heartbeat_timer: Timer | None = None
 
+    def in_words(self) -> str:
+        """Return who it is, for the log: quoted, since clients choose their names."""
+        name = self.client_id if self.group_instance_id is None else self.group_instance_id
+        return f"{name!r} ({self.client_host.removeprefix('/')})"
+
     def metadata(self, protocol: str | None) -> bytes:
         """Return the member's metadata for an assignor; empty when it does not support it."""
         for name, content in self.protocols:
@@ -119,12 +128,14 @@ class Group:
     initial_join                the join phase runs by time alone: the group was empty before
     member_added                somebody new came during the initial join phase, which is therefore extended
     current_state_timestamp_ms  when the state was entered; None: unknown
+    causes                      why there is a rebalance, in words: the first few; more_causes: how many came after them
     """
 
     __slots__ = (
         "_protocol_counts",
         "awaiting_join",
         "awaiting_sync",
+        "causes",
         "current_state_timestamp_ms",
         "generation_id",
         "group_id",
@@ -133,6 +144,7 @@ class Group:
         "leader_id",
         "member_added",
         "members",
+        "more_causes",
         "offsets",
         "partition",
         "pending_members",
@@ -166,6 +178,8 @@ class Group:
         self.member_added = False
         self.join_timer: Timer | None = None
         self.sync_timer: Timer | None = None
+        self.causes: list[str] = []
+        self.more_causes = 0
         self._protocol_counts: dict[str, int] = {}
 
     @property
@@ -186,8 +200,27 @@ class Group:
 
     def transition_to(self, state: GroupState, now_ms: int) -> None:
         """Enter `state`."""
+        logger.debug("Group %r: %s, was %s", self.group_id, state.value, self.state.value)
         self.state = state
         self.current_state_timestamp_ms = now_ms
+
+    def note_cause(self, cause: str) -> None:
+        """Keep why a rebalance begins, or what has come about while it goes on."""
+        if len(self.causes) < _MOST_CAUSES:
+            self.causes.append(cause)
+        else:
+            self.more_causes += 1
+
+    def rebalance_in_words(self) -> str:
+        """Return what the rebalance that is over has led to, and why there was one; the causes are forgotten."""
+        count = len(self.members)
+        members = "no members" if not count else "1 member" if count == 1 else f"{count} members"
+        causes = ", ".join(self.causes)
+        if self.more_causes:
+            causes += f" and {self.more_causes} more change{'s' if self.more_causes > 1 else ''}"
+        self.causes.clear()
+        self.more_causes = 0
+        return f"generation {self.generation_id} has {members}" + (f", because {causes}" if causes else "")
 
     def rebalance_timeout_ms(self) -> int:
         """Return how long the slowest member may take to join again; 0 without members."""

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_OF_A_REASON = 200
+
 NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000
 """A new member cannot heartbeat while its first JoinGroup is parked, nor is it seen to go away: it has this long."""
 
@@ -106,7 +108,7 @@ class GroupCoordinator:
             member = group.members.get(member_id)
             if member is not None:
                 # It lost its place to others in this rebalance.
-                self._remove_member(group, member, f"no place for member {member_id}")
+                self._remove_member(group, member, f"{member.in_words()} found no place (group.max.size)")
             elif member_id in group.pending_members:
                 self._remove_pending_member(group, member_id)
             return _join_error(parked, ErrorCode.GROUP_MAX_SIZE_REACHED, "")
@@ -155,7 +157,9 @@ class GroupCoordinator:
         # A leader that joins again wants a rebalance: it saw a change, of topics for example, that members do not show.
         self._update_member(group, member, request, protocols)
         self._park_join(group, member, parked)
-        self._rebalance(group, request.reason or f"{'leader' if is_leader else 'member'} {member_id} joins again")
+        # During a rebalance everybody does.
+        preparing = group.state is GroupState.PREPARING_REBALANCE
+        self._rebalance(group, "" if preparing else f"{member.in_words()} joined again{_reason(request.reason)}")
         return None
 
     def _add_member(
@@ -178,7 +182,7 @@ class GroupCoordinator:
             timer.cancel()
         self._park_join(group, member, parked)
         self._schedule_heartbeat(group, member, NEW_MEMBER_JOIN_TIMEOUT_MS)
-        self._rebalance(group, request.reason or f"new member {member_id}")
+        self._rebalance(group, f"{member.in_words()} joined")
 
     def _update_member(
         self, group: Group, member: Member, request: JoinGroupRequest, protocols: tuple[tuple[str, bytes], ...]
@@ -207,7 +211,7 @@ class GroupCoordinator:
         if group.state is not GroupState.STABLE or group.select_protocol() != group.protocol_name:
             # In CompletingRebalance the leader may be assigning to the old id just now.
             self._park_join(group, member, parked)
-            self._rebalance(group, f"static member {instance_id} is back as {member_id}")
+            self._rebalance(group, f"static member {instance_id!r} is back")
             return None
 
         def written(error_code: int) -> None:
@@ -256,14 +260,19 @@ class GroupCoordinator:
 
     # -- the join phase
 
-    def _rebalance(self, group: Group, reason: str) -> None:
-        """Begin a rebalance, or let the one that is going on see whether it is complete now."""
+    def _rebalance(self, group: Group, cause: str) -> None:
+        """
+        Begin a rebalance, or let the one that is going on see whether it is complete now.
+
+        cause  for the log; "" for none
+        """
+        if cause:
+            group.note_cause(cause)
         if group.state is GroupState.PREPARING_REBALANCE:
             self._complete_join_if_ready(group)
             return
         if group.state is GroupState.COMPLETING_REBALANCE:
             self._reset_assignment(group, ErrorCode.REBALANCE_IN_PROGRESS)
-        logger.info("group %r: rebalance after generation %d: %r", group.group_id, group.generation_id, reason)
         self._cancel_sync_timer(group)
         group.initial_join = group.state is GroupState.EMPTY
         group.member_added = False
@@ -305,6 +314,7 @@ class GroupCoordinator:
             if member.group_instance_id is None and member.member_id not in group.awaiting_join:
                 _cancel_heartbeat(member)
                 group.remove(member)
+                group.note_cause(f"{member.in_words()} did not join again in time")
         if group.members and not group.elect_joined_leader():
             # Only static members, none of which is back: wait for them until their sessions end.
             group.initial_join = False
@@ -314,7 +324,7 @@ class GroupCoordinator:
             group.join_timer.cancel()
             group.join_timer = None
         group.begin_generation(self._context.wall_ms)
-        logger.info("group %r: generation %d, %d members", group.group_id, group.generation_id, len(group.members))
+        logger.info("Group %r: %s", group.group_id, group.rebalance_in_words())
         if not group.members:
             self._write_group(group, {}, _ignore)
             return
@@ -340,13 +350,16 @@ class GroupCoordinator:
             or not group.pending_sync
         ):
             return
+        causes: list[str] = []
         for member_id in list(group.pending_sync):
             member = group.members[member_id]
             _cancel_heartbeat(member)
             self._answer_sync(group, member_id, ErrorCode.UNKNOWN_MEMBER_ID)
-            logger.info("group %r: member %r sent no SyncGroup and is removed", group.group_id, member_id)
             group.remove(member)
-        self._rebalance(group, "members without SyncGroup were removed")
+            causes.append(f"{member.in_words()} sent no SyncGroup in time")
+        for cause in causes[1:]:
+            group.note_cause(cause)
+        self._rebalance(group, causes[0])
 
     def _cancel_sync_timer(self, group: Group) -> None:
         if group.sync_timer is not None:
@@ -459,7 +472,9 @@ class GroupCoordinator:
         if not member.is_new and (member_id in group.awaiting_join or member_id in group.awaiting_sync):
             # It waits for us. Its session starts again with the answer.
             return
-        self._remove_member(group, member, f"member {member_id} was silent for its session")
+        self._remove_member(
+            group, member, f"{member.in_words()} was silent for its session of {member.session_timeout_ms / 1000:g} s"
+        )
 
     # -- LeaveGroup
 
@@ -497,17 +512,17 @@ class GroupCoordinator:
             member = group.check_member(member_id, instance_id)
         except KafkaError as error:
             return error.code
-        self._remove_member(group, member, f"member {member_id} left: {identity.reason or 'no reason given'}")
+        self._remove_member(group, member, f"{member.in_words()} left{_reason(identity.reason)}")
         return ErrorCode.NONE
 
-    def _remove_member(self, group: Group, member: Member, reason: str) -> None:
-        logger.info("group %r: %r", group.group_id, reason)
+    def _remove_member(self, group: Group, member: Member, cause: str) -> None:
+        logger.debug("Group %r: member %r is removed: %s", group.group_id, member.member_id, cause)
         _cancel_heartbeat(member)
         self._answer_join_with_error(group, member.member_id, ErrorCode.UNKNOWN_MEMBER_ID, "")
         self._answer_sync(group, member.member_id, ErrorCode.UNKNOWN_MEMBER_ID)
         group.remove(member)
         if group.state in {GroupState.STABLE, GroupState.COMPLETING_REBALANCE, GroupState.PREPARING_REBALANCE}:
-            self._rebalance(group, reason)
+            self._rebalance(group, cause)
 
     # -- members that have been given an id and have not used it yet
 
@@ -625,3 +640,8 @@ def _random_text() -> str:
 
 def _ignore(_error_code: int) -> None:
     """Take no note: if an empty generation could not be written, the one before comes back at a restart, and ends."""
+
+
+def _reason(text: str | None) -> str:
+    """Return what a client gives as its reason (KIP-800), quoted and not too long, as the end of a sentence."""
+    return f": {text[:_MOST_OF_A_REASON]!r}" if text else ""

@@ -94,7 +94,12 @@ class Acceptor:
             sock.close()
             return
         info = ConnectionInfo(
-            self._listener_name, _with_zone(_plain_ipv4(local[0]), local), local[1], "/" + client_host, self._by_name
+            self._listener_name,
+            _with_zone(_plain_ipv4(local[0]), local),
+            local[1],
+            "/" + client_host,
+            by_name=self._by_name,
+            client_port=address[1],
         )
         self._connections.open(sock, info)
 

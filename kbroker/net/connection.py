@@ -25,6 +25,7 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from kbroker.api.failed_answers import failures
 from kbroker.api.request import ConnectionInfo, RequestContext, Shortcut
 from kbroker.api.unknown_error import unknown_server_error
 from kbroker.errors import MalformedMessage
@@ -54,6 +55,7 @@ MAX_WAITING_OUTPUT_BYTES: Final = 32 * 1024
 """Answers a turn may leave to be sent before the next request is looked at: what a client that never reads costs."""
 LARGE_FRAME_BYTES: Final = 64 * 1024
 MIN_RECEIVE_BYTES: Final = 32 * 1024
+_HUNG_UP: Final = "by the client"
 
 
 class Connection:
@@ -66,6 +68,7 @@ class Connection:
 
     __slots__ = (
         "_block",
+        "_client_id",
         "_events",
         "_filled",
         "_frame_bytes",
@@ -79,6 +82,7 @@ class Connection:
         "_shortcut",
         "_sock",
         "_stopped_at",
+        "_tells",
         "closed",
         "dirty",
         "fd",
@@ -112,6 +116,8 @@ class Connection:
         self._shortcut: Shortcut | None = None
         # Whether the client has closed its side while we were not reading.
         self._left = False
+        self._client_id: str | None = None
+        self._tells: bool = logger.isEnabledFor(logging.DEBUG)
 
     def on_event(self, events: int) -> None:
         """Handle what epoll saw."""
@@ -121,15 +127,14 @@ class Connection:
             if events & READ:
                 self._receive()
             elif events & _HANG_UP and self._hung_up():
-                self.close()
+                self.close(_HUNG_UP)
             elif events & _LEFT:
                 self._left = True
                 self.resume()
-        except (ConnectionError, TimeoutError):
-            self.close()
+        except (ConnectionError, TimeoutError) as error:
+            self.close(str(error))
         except OSError as error:
-            logger.warning("Connection of %s: %s; closed", self.info.client_host, error)
-            self.close()
+            self._lost(error)
 
     def _hung_up(self) -> bool:
         # An event may be stale: meant for a connection closed earlier in this turn, whose number this one was given.
@@ -157,7 +162,7 @@ class Connection:
         except BlockingIOError:
             return
         if not received:
-            self.close()
+            self.close(_HUNG_UP)
             return
         if partial:
             view[start:filled] = partial
@@ -177,7 +182,7 @@ class Connection:
         except BlockingIOError:
             return
         if not received:
-            self.close()
+            self.close(_HUNG_UP)
             return
         self._owner.bytes_in += received
         self._filled += received
@@ -253,7 +258,7 @@ class Connection:
             if shortcut is not None:
                 context = shortcut.recognise(block, position, end)
                 if context is not None:
-                    context.bind(self.info, self._answered)
+                    context.bind(self.info, self._answered_and_told if self._tells else self._answered)
                     self._in_flight.append(context)
                     self._in_flight_bytes += end - context.position
                     self._pipelining = True
@@ -271,7 +276,9 @@ class Connection:
                 end,
             )
             context.header_position = position
-            context.bind(self.info, self._answered)
+            context.bind(self.info, self._answered_and_told if self._tells else self._answered)
+            if self._client_id is None:
+                self._client_id = header.client_id
             handler = owner.handlers.get(api_key)
             # ApiVersions answers versions it does not know itself: with those it does.
             if handler is None or (
@@ -294,22 +301,31 @@ class Connection:
     def _failed(self, context: RequestContext | None, error: Exception) -> None:
         """Deal with a bug of ours: one log entry, an error to the client; other connections are not touched."""
         what = "header" if context is None else framing.api_name(context.api_key, context.api_version)
-        logger.error("Request of %s failed: %s", self.info.client_host, what, exc_info=error)
+        logger.error("Request of %s failed: %s", self._client(), what, exc_info=error)
         answer = None
         if context is not None and context.parts is None and context in self._in_flight:
             answer = unknown_server_error(context.api_key, context.api_version)
         if context is None or answer is None:
-            self.close()
+            self.close("a request failed that cannot be answered")
         else:
             context.respond_parts(answer)
 
     def _refuse(self, reason: str) -> None:
-        logger.warning("Connection of %s closed: %s", self.info.client_host, reason)
+        logger.warning("Connection of %s closed: %s", self._client(), reason)
         if not self.closed:
             # Answers to the requests before this one.
             with contextlib.suppress(OSError):
                 self._sender.send()
-        self.close()
+        self.close(reason)
+
+    def _lost(self, error: OSError) -> None:
+        logger.warning("Connection of %s: %s; closed", self._client(), error)
+        self.close(str(error))
+
+    def _client(self) -> str:
+        """Return who the client is, for people: where it is and what it calls itself."""
+        address = self.info.client_address()
+        return address if self._client_id is None else f"{address} (client id {self._client_id!r})"
 
     def _wait_for_memory(self) -> None:
         self.waiting_for_memory = True
@@ -372,18 +388,27 @@ class Connection:
         if not self.dirty:
             self._owner.mark_dirty(self)
 
+    def _answered_and_told(self, context: RequestContext) -> None:
+        """Do what _answered does, and tell what was refused; for debugging."""
+        # The answer's parts are taken out of it on the way to the socket.
+        if context.parts:
+            refused = failures(context.api_key, context.api_version, context.parts)
+            if refused:
+                name = framing.api_name(context.api_key, context.api_version)
+                logger.debug("%s of %s: %s", name, self._client(), refused)
+        self._answered(context)
+
     def flush(self) -> None:
         """Send what waits; called at the end of a turn."""
         if self.closed:
             return
         try:
             self._sender.send()
-        except (ConnectionError, TimeoutError):
-            self.close()
+        except (ConnectionError, TimeoutError) as error:
+            self.close(str(error))
             return
         except OSError as error:
-            logger.warning("Connection of %s: %s; closed", self.info.client_host, error)
-            self.close()
+            self._lost(error)
             return
         if self._stopped_at is not None and not self.waiting_for_memory:
             self.resume()
@@ -424,11 +449,13 @@ class Connection:
         """Whether nothing is under way for it."""
         return not self._in_flight and not self._sender.waiting_bytes and self._stopped_at is None
 
-    def close(self) -> None:
-        """Close the socket and let go of all memory; answers still to come are dropped."""
+    def close(self, reason: str) -> None:
+        """Close the socket and let go of all memory; answers still to come are dropped. `reason` is for debugging."""
         if self.closed:
             return
         self.closed = True
+        if self._tells:
+            logger.debug("Connection of %s closed: %s", self._client(), reason)
         self._owner.forget(self)
         self._sock.close()
         if self._block is not None:

@@ -69,6 +69,8 @@ class ConnectionSet:
         connection = Connection(self, sock, info, self.loop.now_ms)
         self._connections[connection.fd] = connection
         self._count_host(info.client_host, 1)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("Connection of %s opened on %s", info.client_address(), info.listener_name)
         self.loop.add(connection.fd, READ, connection.on_event)
 
     def forget(self, connection: Connection) -> None:
@@ -172,7 +174,7 @@ class ConnectionSet:
         """Close connections that have been silent for `max_idle_ms` and wait for nothing."""
         limit = self.loop.now_ms - max_idle_ms
         for connection in [c for c in self._connections.values() if c.last_active_ms < limit and c.idle]:
-            connection.close()
+            connection.close("idle for too long")
 
     def drain(self) -> None:
         """Start no more requests: the broker stops. Those under way are answered."""
@@ -186,4 +188,4 @@ class ConnectionSet:
     def close_all(self) -> None:
         """Close every connection."""
         for connection in list(self._connections.values()):
-            connection.close()
+            connection.close("the broker stops")

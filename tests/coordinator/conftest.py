@@ -134,6 +134,7 @@ class Coordinator:
         rebalance: int = 30_000,
         protocol_type: str = "consumer",
         client_id: str = "client",
+        reason: str | None = None,
     ) -> int:
         """Send JoinGroup; returns its token."""
         protocols = {"range": subscription("orders")} if protocols is None else protocols
@@ -144,6 +145,7 @@ class Coordinator:
             member_id=member_id,
             group_instance_id=instance,
             protocol_type=protocol_type,
+            reason=reason,
             protocols=[JoinGroupRequestProtocol(name=name, metadata=data) for name, data in protocols.items()],
         )
         return self.send(request, version, client_id)

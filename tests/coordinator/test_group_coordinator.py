@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -568,3 +569,61 @@ def test_an_instance_nobody_knows_is_told_so(coordinator: Any) -> None:
     pending = coordinator.joined(coordinator.send_join())
     assert coordinator.joined(coordinator.send_join(pending.member_id, instance="x")).error_code == UNKNOWN_MEMBER
     assert coordinator.leave((pending.member_id, "x")).members[0].error_code == UNKNOWN_MEMBER
+
+
+# -- what the log says
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines at INFO, and forget them."""
+    found = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+    caplog.clear()
+    return found
+
+
+def test_a_rebalance_is_one_line_in_words(coordinator: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "kbroker")
+    first = coordinator.stable_group()[0]
+    assert lines(caplog) == ["Group 'group': generation 1 has 1 member, because 'client' (127.0.0.1) joined"]
+    second = coordinator.join()
+    again = coordinator.send_join(first.member_id)
+    coordinator.advance(0)
+    assert lines(caplog) == ["Group 'group': generation 2 has 2 members, because 'client' (127.0.0.1) joined"]
+    for token in (again, second):
+        coordinator.send_sync(coordinator.joined(token))
+    coordinator.leave((coordinator.joined(second).member_id, None))
+    coordinator.leave((first.member_id, None))
+    assert lines(caplog) == [
+        "Group 'group': generation 3 has no members, because 'client' (127.0.0.1) left, 'client' (127.0.0.1) left"
+    ]
+
+
+def test_many_causes_are_counted(coordinator: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "kbroker")
+    for _ in range(5):
+        coordinator.join()
+    coordinator.advance(0)
+    (line,) = lines(caplog)
+    assert line.startswith("Group 'group': generation 1 has 5 members, because 'client' (127.0.0.1) joined, ")
+    assert line.endswith(" and 2 more changes")
+
+
+def test_a_member_that_joins_again_gives_its_reason(coordinator: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """As the client tells it, quoted: a client can write no lines of its own into the log."""
+    caplog.set_level(logging.INFO, "kbroker")
+    first = coordinator.stable_group()[0]
+    lines(caplog)
+    coordinator.send_join(first.member_id, version=9, reason="new topics\nINFO all is well")
+    coordinator.advance(0)
+    (line,) = lines(caplog)
+    assert line.endswith(" has 1 member, because 'client' (127.0.0.1) joined again: 'new topics\\nINFO all is well'")
+
+
+def test_a_silent_member_is_told(coordinator: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "kbroker")
+    coordinator.stable_group(session=7_500)
+    lines(caplog)
+    coordinator.advance(7_500)
+    assert lines(caplog) == [
+        "Group 'group': generation 2 has no members, because 'client' (127.0.0.1) was silent for its session of 7.5 s"
+    ]

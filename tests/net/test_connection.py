@@ -17,6 +17,8 @@ from kbroker.api.request import RequestContext, Shortcut
 from kbroker.net.connection import LARGE_FRAME_BYTES, MAX_PIPELINED, MAX_WAITING_OUTPUT_BYTES
 from kbroker.net.connection_set import RECEIVE_BLOCK_BYTES
 from kbroker.protocol.api_keys import ApiKey
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.protocol.messages.heartbeat import HeartbeatResponse
 from kbroker.shared.request_arena import Block
 from kbroker.storage.log_reader import FileSlice, OpenFile
 
@@ -250,7 +252,7 @@ def test_a_bug_in_a_handler_costs_one_connection(room: Room, caplog: pytest.LogC
     client, other = room.connect(), room.connect()
     client.send(frame(FETCH, 1))
     assert room.is_closed(client)
-    assert "Request of /192.0.2.1 failed: Fetch v3" in caplog.text
+    assert "Request of 192.0.2.1:0 failed: Fetch v3" in caplog.text
     other.send(frame(METADATA, 2))
     assert room.read(other, 8) == answer(2)
 
@@ -451,3 +453,48 @@ def test_only_silent_connections_are_closed_as_idle(room: Room) -> None:
     assert room.hosts == {"/192.0.2.1": 1}
     room.respond(room.waiting[0])
     assert room.read(busy, 8) == answer(1)
+
+
+def named_frame(api_key: int, version: int, body: bytes, client_id: bytes) -> bytes:
+    """Return a request with header v1 and a client id."""
+    request = struct.pack(">hhih", api_key, version, 1, len(client_id)) + client_id + body
+    return struct.pack(">i", len(request)) + request
+
+
+def test_at_debug_comings_goings_and_refusals_are_told_with_the_client(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = HeartbeatResponse(error_code=ErrorCode.UNKNOWN_MEMBER_ID).encode(0)
+    room.handlers[ApiKey.HEARTBEAT] = room.echo._replace(handle=lambda context: context.respond_parts([refused]))
+    with caplog.at_level(logging.DEBUG, "kbroker"):
+        client = room.connect()
+        client.send(named_frame(ApiKey.HEARTBEAT, 0, b"", b"a \n client"))
+        room.read(client, 10)
+        client.close()
+        room.until(lambda: not len(room.connections))
+    named = "192.0.2.1:0 (client id 'a \\n client')"
+    assert [record.getMessage() for record in caplog.records] == [
+        "Connection of 192.0.2.1:0 opened on PLAINTEXT",
+        f"Heartbeat v0 of {named}: UNKNOWN_MEMBER_ID",
+        f"Connection of {named} closed: by the client",
+    ]
+
+
+def test_at_info_nothing_of_it_is_told_and_no_answer_is_looked_at(
+    room: Room, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kbroker.net.connection.failures", None)
+    with caplog.at_level(logging.INFO, "kbroker"):
+        client = room.connect()
+        client.send(frame(METADATA, 1, b"x"))
+        assert room.read(client, 9) == answer(1, b"x")
+        client.close()
+        room.until(lambda: not len(room.connections))
+    assert not caplog.records
+
+
+def test_a_warning_names_the_client(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    client = room.connect()
+    client.send(named_frame(METADATA, 3, b"", b"analytics") + named_frame(99, 0, b"", b"analytics"))
+    room.read(client, 100)
+    assert "Connection of 192.0.2.1:0 (client id 'analytics') closed: API 99 v0 is not served" in caplog.text
