@@ -118,6 +118,7 @@ class Supervisor:
             if now >= next_check:
                 next_check = now + _CHECK_INTERVAL_MS
                 self._check_heartbeats(now)
+                self._notifier.send_again()
             self._pat_watchdog(now)
         self._stop()
         return self._failure

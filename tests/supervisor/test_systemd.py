@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -23,6 +24,28 @@ def test_lines_arrive_as_one_datagram(tmp_path: Path, abstract: bool) -> None:
         notifier.notify("WATCHDOG=1")
         assert sock.recv(4096) == b"READY=1\nSTATUS=Serving with 4 workers"
         assert sock.recv(4096) == b"WATCHDOG=1"
+
+
+def test_a_socket_that_nobody_reads_holds_nobody_up_and_misses_nothing_in_the_end(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address)
+        sock.settimeout(0)
+        notifier = Notifier({"NOTIFY_SOCKET": address})
+        for number in range(2000):  # more than any queue holds
+            notifier.notify(f"STATUS={number}")
+        notifier.notify("READY=1", "STATUS=Serving")
+        notifier.send_again()
+        seen = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                seen.append(sock.recv(4096))
+        assert b"READY=1" not in b"".join(seen), "this test must fill the queue"
+        notifier.send_again()
+        assert sock.recv(4096) == b"READY=1\nSTATUS=Serving"
+        notifier.send_again()
+        with pytest.raises(BlockingIOError):
+            sock.recv(4096)
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])

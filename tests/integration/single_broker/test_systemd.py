@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 DEADLINE_S = 20
 
@@ -112,6 +113,30 @@ def test_a_worker_that_died_is_told_in_the_status(tmp_path: Path) -> None:
         systemd.process.send_signal(signal.SIGTERM)
         systemd.process.send_signal(signal.SIGTERM)
         assert systemd.process.wait(DEADLINE_S) == 0
+
+
+def test_a_socket_that_nobody_reads_never_blocks_the_supervisor(tmp_path: Path) -> None:
+    """It goes on watching its workers, and stops when it is asked."""
+    with started(tmp_path, str(tmp_path / "notify"), WATCHDOG_USEC="2000") as systemd:
+        log = tmp_path / "broker.log"
+        eventually(lambda: "Started in" in log.read_text())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+
+            def is_full() -> bool:
+                try:
+                    other.sendto(b"STATUS=full?", str(tmp_path / "notify"))
+                except BlockingIOError:
+                    return True
+                return False
+
+            eventually(is_full, "a queue without room")
+        pid = systemd.process.pid
+        os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]), signal.SIGKILL)
+        eventually(lambda: "was killed by SIGKILL; starting it again" in log.read_text())
+        systemd.process.send_signal(signal.SIGTERM)
+        assert systemd.process.wait(DEADLINE_S) == 0
+        assert "Stopped in order" in log.read_text()
 
 
 @pytest.mark.parametrize("wait_ms", [0, 60, 120, 180, 240])
