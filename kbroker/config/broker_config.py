@@ -1,7 +1,7 @@
 """
 The broker's configuration: `load_config` reads server.properties once, and each component gets its own value.
 
-Pool sizes that are not set follow the cores this process may use (affinity and cgroup limit): network workers a quarter
+Pool sizes that are not set follow the cores this process may use (`kbroker.config.machine`): network workers a quarter
 of them (1 to 3), IO workers half of them (1 to 8). Workers are processes: on two cores one of each already keeps both
 busy, and more would only cost memory and wake-ups.
 """
@@ -27,12 +27,15 @@ from kbroker.config.components import (
 from kbroker.config.key import Value
 from kbroker.config.keys import BROKER_KEYS, GROUP_KEYS
 from kbroker.config.listeners import Listener, ListenerConfig, parse_listeners, parse_protocol_map
+from kbroker.config.machine import available_cores, memory_limit_bytes
 from kbroker.config.settings import DescribedKey, Settings, read_settings
 from kbroker.config.topic_config import TopicDefaults
 from kbroker.config.topic_keys import TOPIC_KEYS
 from kbroker.errors import ConfigError
 
 _DEFAULT_PORT = 9092
+_SHARE_OF_REQUESTS = 4
+"""One part in so many of a memory limit may be taken by requests in flight."""
 
 Component = TypeVar("Component")
 
@@ -103,11 +106,17 @@ def load_config(
     if settings.value("process.roles") == ("controller",):
         raise settings.error("process.roles", "a controller without a broker is not in this version")
     _warn_of_shadowed(settings, warnings)
+    pools = _pools(settings, available_cores())
     return BrokerConfig(
         identity=BrokerIdentity(None if broker_id < 0 else broker_id, _text(settings, "broker.rack") or None),
         listeners=_listeners(settings),
-        pools=_pools(settings, available_cores()),
-        sockets=_component(settings, SocketConfig, max_connections_per_ip_overrides=_per_ip(settings)),
+        pools=pools,
+        sockets=_component(
+            settings,
+            SocketConfig,
+            max_connections_per_ip_overrides=_per_ip(settings),
+            queued_max_request_bytes=_queued_bytes(settings, pools.num_network_threads, memory_limit_bytes()),
+        ),
         log_dirs=log_dirs,
         log_manager=_component(settings, LogManagerConfig),
         fetch=_component(settings, FetchConfig),
@@ -127,19 +136,6 @@ def default_log_dir(environ: Mapping[str, str]) -> str:
     if not os.path.isabs(data_home):  # the XDG specification: relative paths are to be ignored
         data_home = os.path.join(home, ".local", "share")
     return os.path.join(data_home, "kbroker")
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use: its affinity, and its cgroup's limit rounded up."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            cores = min(cores, -(-int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here
-    return max(1, cores)
 
 
 def _component(settings: Settings, kind: type[Component], **given: Any) -> Component:
@@ -172,6 +168,15 @@ def _pools(settings: Settings, cores: int) -> PoolConfig:
         num_network_threads=network if isinstance(network, int) else min(3, max(1, cores // 4)),
         num_io_threads=io if isinstance(io, int) else min(8, max(1, cores // 2)),
     )
+
+
+def _queued_bytes(settings: Settings, network_threads: int, memory_limit: int | None) -> int:
+    """Return queued.max.request.bytes of each network worker; -1: as much as its arena holds."""
+    configured = _integer(settings, "queued.max.request.bytes")
+    if configured >= 0 or memory_limit is None:
+        return configured
+    # What lies in arenas counts against the limit, and whoever passes it is killed.
+    return memory_limit // (_SHARE_OF_REQUESTS * network_threads)
 
 
 def _per_ip(settings: Settings) -> Mapping[str, int]:

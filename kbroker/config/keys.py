@@ -193,7 +193,8 @@ _SOCKETS = (
     long_key(
         "queued.max.request.bytes",
         -1,
-        "Bytes of large requests in flight before a network worker stops reading; -1: as much as its arena holds.",
+        "Bytes of large requests in flight before a network worker stops reading; -1: as much as its arena holds, and "
+        "under a memory limit (cgroup) no more than a quarter of it for all workers.",
     ),
     int_key(
         "request.timeout.ms",

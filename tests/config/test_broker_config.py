@@ -52,6 +52,14 @@ def test_pools_follow_the_cores(monkeypatch, cores: int, network: int, io: int) 
     assert (pools.num_network_threads, pools.num_io_threads) == (network, io)
 
 
+def test_requests_in_flight_leave_most_of_a_memory_limit_to_others(monkeypatch) -> None:
+    monkeypatch.setattr(broker_config, "memory_limit_bytes", lambda: None)
+    assert load().sockets.queued_max_request_bytes == -1
+    monkeypatch.setattr(broker_config, "memory_limit_bytes", lambda: 512 * 2**20)
+    assert load("num.network.threads=2").sockets.queued_max_request_bytes == 64 * 2**20
+    assert load("queued.max.request.bytes=1000").sockets.queued_max_request_bytes == 1000
+
+
 def test_pools_that_are_set_are_obeyed() -> None:
     pools = load("num.network.threads=5", "num.io.threads=13").pools
     assert (pools.num_network_threads, pools.num_io_threads) == (5, 13)
