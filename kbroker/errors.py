@@ -7,7 +7,8 @@ The errors of kbroker.
     ├── ConfigError           a bad key or value: names key, value, file and line
     ├── StartupError          the broker cannot start: names the thing and the fix
     ├── CorruptIndex          an index file that must be rebuilt
-    └── LogDirFailed          the disk under a log directory failed: that directory goes offline
+    ├── LogDirFailed          the disk under a log directory failed: that directory goes offline
+    └── NoLogDirectory        the last log directory has failed: the broker ends
 
 The wire codes themselves are in kbroker.protocol.error_codes.
 """
@@ -51,6 +52,10 @@ class StartupError(KbrokerError):
 
 class CorruptIndex(KbrokerError):
     """An index file contradicts itself or its log; it is rebuilt from the log."""
+
+
+class NoLogDirectory(KbrokerError):
+    """No log directory is left: a broker that can store nothing ends, so that whatever supervises it can act."""
 
 
 class LogDirFailed(KbrokerError):

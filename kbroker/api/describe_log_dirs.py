@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.request import RequestContext
@@ -27,6 +27,7 @@ class DescribeLogDirsHandler:
 
     log_dirs         in the order that rows count them
     failed_log_dirs  directories of log.dirs that could not be used when the broker started
+    offline          returns those that have failed since, bit by bit in the order of log_dirs
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class DescribeLogDirsHandler:
         partitions: PartitionTable,
         log_dirs: Sequence[str],
         failed_log_dirs: Sequence[str] = (),
+        offline: Callable[[], int] = lambda: 0,
     ) -> None:
         self._view = view
         self._partitions = partitions
         self._log_dirs = log_dirs
         self._failed_log_dirs = failed_log_dirs
+        self._offline = offline
 
     def handle_describe_log_dirs(self, context: RequestContext) -> None:
         """Answer each directory with its partitions; KAFKA_STORAGE_ERROR for one that failed."""
@@ -52,7 +55,6 @@ class DescribeLogDirsHandler:
             for asked in request.topics:
                 wanted.setdefault(asked.topic, set()).update(asked.partitions)
         found: list[dict[str, list[DescribeLogDirsPartition]]] = [{} for _ in self._log_dirs]
-        failed: set[int] = set()
         for name, indexes in wanted.items():
             topic = topics.get(name)
             if topic is None:
@@ -70,13 +72,13 @@ class DescribeLogDirsHandler:
                             offset_lag=max(row.high_watermark - row.log_end_offset, 0),
                         )
                     )
-                elif row.state == PartitionRowState.OFFLINE:
-                    failed.add(row.log_dir_index)
+        offline = self._offline()
         results = [
-            _failed(directory) if number in failed else _described(directory, found[number])
+            _failed(directory)
+            if offline >> number & 1 or directory in self._failed_log_dirs
+            else _described(directory, found[number])
             for number, directory in enumerate(self._log_dirs)
         ]
-        results += [_failed(directory) for directory in self._failed_log_dirs]
         context.respond(DescribeLogDirsResponse(results=results))
 
 

@@ -145,7 +145,13 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
         readers=parts.readers,
         may_delete=lambda state: not limits(state).compacted_only,
     )
-    log_dirs = DescribeLogDirsHandler(view, rows, config.log_dirs.directories, parts.failed_directories)
+    log_dirs = DescribeLogDirsHandler(
+        view,
+        rows,
+        config.log_dirs.directories,
+        parts.failed_directories,
+        parts.shared.workers.offline_directories,
+    )
     coordinators = FindCoordinatorHandler(view, routing, creation)
     cluster = DescribeClusterHandler(view)
     producer_ids = InitProducerIdHandler(channel)

@@ -682,6 +682,11 @@ class Controller:
 
     # ---- adoption
 
+    @property
+    def room(self) -> int:
+        """For how many more partitions there is room."""
+        return self._rows.free
+
     def adopt(self, plan: AdoptionPlan) -> MetadataDelta | None:
         """
         Write what `plan_adoption` found into the tree; return what changed.

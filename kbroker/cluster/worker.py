@@ -141,7 +141,9 @@ class ClusterWorker:
 
     def _take_over_disk(self, directories: Sequence[str]) -> None:
         """Adopt what the store does not know, before anybody else looks at the directories; remove deleted topics."""
-        plan = plan_adoption(directories, self._controller.image.topics, self._controller.pending_deletions())
+        plan = plan_adoption(
+            directories, self._controller.image.topics, self._controller.pending_deletions(), self._controller.room
+        )
         for garbage in plan.garbage:
             with contextlib.suppress(OSError):
                 remove_partition_directory(garbage)
@@ -150,6 +152,8 @@ class ClusterWorker:
             self._controller.adopt(plan)
         if plan.summary:
             logger.info("%s", plan.summary)
+        if plan.strangers:
+            logger.warning("%s", plan.strangers)
 
     def _beat(self) -> None:
         self._table.set(0, WorkerField.HEARTBEAT_MS, time.monotonic_ns() // 1_000_000)
@@ -260,9 +264,16 @@ class ClusterWorker:
         names = {name for topic_id, name in self._controller.pending_deletions().items() if topic_id in topic_ids}
         for log_dir in self._directories:
             for key, directory in partition_directories(log_dir).items():
-                if key.topic in names and read_partition_metadata(directory) in topic_ids:
+                if key.topic in names and not os.path.islink(directory) and _names_one_of(directory, topic_ids):
                     logger.info("%s: its topic was deleted; removed", directory)
                     remove_partition_directory(directory)
+
+
+def _names_one_of(directory: str, topic_ids: Sequence[Uuid]) -> bool:
+    try:
+        return read_partition_metadata(directory) in topic_ids
+    except OSError:
+        return False
 
 
 def remove_partition_directory(directory: str) -> None:

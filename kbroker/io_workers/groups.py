@@ -63,6 +63,8 @@ class GroupCoordinators:
         self._tokens: dict[int, tuple[int, int, int]] = {}
         self._next_token = itertools.count(1)
         self._timer: Timer | None = None
+        self._unread: set[TopicPartition] = set()
+        """Partitions whose log could not be read just then."""
 
     def handle(self, sender: int, message: bytes, command: Command, now_ms: int) -> None:
         """Hand a client's request to the coordinator it is for."""
@@ -110,6 +112,15 @@ class GroupCoordinators:
             self._runtime.load(name.partition, _batches(owned.log, progress), now_ms)
         except KafkaError as error:
             logger.error("%s: the groups in it cannot be served: %s", name, error)
+        except OSError as error:
+            logger.error("%s: the groups in it cannot be served until it can be read: %s", name, error)
+            self._unread.add(name)
+
+    def load_again(self, now_ms: int, progress: Callable[[], None]) -> None:
+        """Try again to read the partitions that could not be: out of descriptors, for example."""
+        unread, self._unread = self._unread, set()
+        for name in unread:
+            self._load(name, now_ms, progress)
 
     def advance(self, loop: EventLoop) -> None:
         """Let happen what is due; have the loop come back when the next thing is."""

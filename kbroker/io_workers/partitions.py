@@ -20,8 +20,8 @@ from kbroker.metadata.placement import owner_of
 from kbroker.shared.partition_table import PartitionRowState
 from kbroker.storage.log import Log
 from kbroker.storage.log_config import LogConfig
-from kbroker.storage.log_manager import LogManager
-from kbroker.types import TopicPartition
+from kbroker.storage.log_manager import InOfflineDirectory, LogManager
+from kbroker.types import TopicPartition, Uuid
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,9 @@ class OwnedPartitions:
         self._io_workers = io_workers
         self._rows: dict[TopicPartition, int] = {}
         self._unopened: set[int] = set()
-        """Rows of partitions whose log could not be opened or made."""
+        """Rows of partitions whose log could not be opened or made, for a reason that may pass."""
+        self._told: dict[TopicPartition, str] = {}
+        """What was last said of each of them: trying again every two seconds need not fill the log."""
         self._progress: Callable[[], None] = lambda: None
         self.image = MetadataImage()
 
@@ -105,18 +107,16 @@ class OwnedPartitions:
 
         def owns(topic_partition: TopicPartition) -> bool:
             topic = image.topics.get(topic_partition.topic)
-            if topic is None:
+            if topic is None or topic_partition.partition >= len(topic.partitions):
                 # Only what is left of deleted topics has no topic; some worker must remove it.
                 return crc32(str(topic_partition).encode()) % self._io_workers == self._io_index
-            return (
-                topic_partition.partition < len(topic.partitions)
-                and owner_of(topic.name, topic_partition.partition, self._io_workers) == self._io_index
-            )
+            return owner_of(topic.name, topic_partition.partition, self._io_workers) == self._io_index
 
-        self._manager.open_all(owns, was_clean, progress)
-        for topic_partition in [known for known in self._manager.logs if known.topic not in image.topics]:
-            logger.info("%s: its topic is not in the metadata store; not served", topic_partition)
-            self._manager.logs.pop(topic_partition).close(clean=False)
+        def topic_id_of(topic_partition: TopicPartition) -> Uuid | None:
+            topic = image.topics.get(topic_partition.topic)
+            return topic.topic_id if topic and topic_partition.partition < len(topic.partitions) else None
+
+        self._manager.open_all(owns, was_clean, progress, topic_id_of)
         return self._follow(MetadataImage(), image, is_new=False)
 
     def apply(self, image: MetadataImage) -> PartitionChanges:
@@ -158,13 +158,17 @@ class OwnedPartitions:
     def _open_one(self, topic: TopicState, state: PartitionState, name: TopicPartition, *, is_new: bool) -> None:
         self._progress()
         log: Log | None = None
+        may_pass = True
         try:
             log = self._manager.create(name, topic.topic_id, is_new=is_new)
             if log.state != PartitionRowState.ONLINE:
                 log = None
         except KafkaError as error:
-            logger.error("%s: %s", name, error)
-        if log is None:
+            may_pass = not isinstance(error, InOfflineDirectory)
+            if self._told.get(name) != str(error):
+                self._told[name] = str(error)
+                logger.error("%s: %s%s", name, error, "; tried again until it works" if may_pass else "")
+        if log is None and may_pass:
             self._unopened.add(state.row)
         else:
             self._unopened.discard(state.row)
@@ -175,18 +179,23 @@ class OwnedPartitions:
         self._dispatcher.publish(owned)
 
     def open_again(self) -> PartitionChanges:
-        """Try again to open the logs that could not be while the disk was full; costs nothing when there are none."""
+        """Try again to open the logs that could not be, or that went offline by a fault of their own."""
         changes = PartitionChanges([], [], [])
-        for row in [row for row in self._unopened if row not in self._dispatcher.partitions]:
+        owned_by_row = self._dispatcher.partitions
+        for row in [row for row in self._unopened if row not in owned_by_row]:
             self._unopened.discard(row)
-        if self._unopened and not self._manager.offline_dirs:
+        for owned in owned_by_row.values():
+            if owned.log is not None and owned.log.state != PartitionRowState.ONLINE:
+                self._unopened.add(owned.row)
+        if self._unopened:
             for topic in self.image.topics.values():
                 for state in topic.partitions:
                     if state.row in self._unopened:
                         name = TopicPartition(topic.name, state.partition)
                         self._open_one(topic, state, name, is_new=False)
-                        if state.row not in self._unopened:
+                        if owned_by_row[state.row].log is not None:
                             logger.info("%s: open now", name)
+                            self._told.pop(name, None)
                             changes.opened.append(name)
         return changes
 
@@ -210,6 +219,7 @@ class OwnedPartitions:
             del self._rows[name]
             self._dispatcher.partitions.pop(state.row, None)
             changes.closed.append(name)
+            self._told.pop(name, None)
             self._progress()
             try:
                 self._manager.delete(name)
@@ -234,4 +244,6 @@ class OwnedPartitions:
             if owned is not None:
                 if log.state != PartitionRowState.ONLINE:
                     owned.log = None
+                    if log.log_dir_index not in self._manager.offline_indexes:
+                        self._unopened.add(owned.row)
                 self._dispatcher.publish(owned)

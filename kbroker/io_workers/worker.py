@@ -17,7 +17,7 @@ from typing import Any
 
 from kbroker.clock import SystemClock
 from kbroker.config.broker_config import BrokerConfig
-from kbroker.errors import KafkaError, LogDirFailed
+from kbroker.errors import KafkaError, LogDirFailed, NoLogDirectory, StartupError
 from kbroker.io_workers.dispatch import AppendDispatcher, Committed
 from kbroker.io_workers.flusher import Flusher
 from kbroker.io_workers.groups import GroupCoordinators
@@ -29,7 +29,7 @@ from kbroker.metadata.delta import decode_delta
 from kbroker.metadata.image import MissedDelta
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.shared.layout import SharedState
-from kbroker.shared.worker_table import WorkerField, WorkerState
+from kbroker.shared.worker_table import MAX_SHARED_DIRECTORIES, WorkerField, WorkerState
 from kbroker.storage.log import Log
 from kbroker.storage.log_config import LogConfig
 from kbroker.storage.log_manager import LogManager, LogManagerConfig
@@ -135,6 +135,9 @@ class IoWorker:
         loop.every(OPEN_AGAIN_INTERVAL_MS, self._open_again)
         loop.at_turn_end(self._end_turn)
         loop.run()
+        if self._no_directory_left():
+            self._finish_turn()
+            raise NoLogDirectory("no log directory is left; the broker ends")
         self._close()
 
     # --- turns ------------------------------------------------------------------------------------------------------
@@ -164,9 +167,12 @@ class IoWorker:
             # What is staged belongs to the active segment; retention may roll it.
             self._dispatcher.end_turn()
             self._partitions.publish(self._manager.tick(self._clock.wall_ms()))
+            self._share_failures()
 
     def _open_again(self) -> None:
         if self._ready:
+            self._dispatcher.end_turn()
+            self._groups.load_again(self._loop.now_ms, self._beat)
             changes = self._partitions.open_again()
             if changes.opened:
                 self._changed(changes)
@@ -227,9 +233,10 @@ class IoWorker:
         else:
             clean = self._spec.clean_directories
             was_clean = [directory in clean for directory in self._config.log_dirs.directories]
-            changes = self._partitions.load(image, was_clean, self._beat)
             self._give_up_failed_directories()
+            changes = self._partitions.load(image, was_clean, self._beat)
             self._changed(changes)
+            self._share_failures()
             self._become_ready()
         self._table.set(self._number, WorkerField.METADATA_VERSION, image.version)
         self._server.send(0, CommandKind.APPLIED, image.version, b"")
@@ -265,14 +272,30 @@ class IoWorker:
         self._manager.flush_in_background(log, log.flush_plan(), flushed)
 
     def _give_up_failed_directories(self) -> None:
+        """Take those offline that could not be used at the start, or that any IO worker has found unusable."""
+        found = self._table.offline_directories()
         for index, directory in enumerate(self._config.log_dirs.directories):
             if directory in self._spec.failed_directories:
-                self._went_offline(self._manager.fail_dir(index, OSError("it could not be used at the start")))
+                self._went_offline(self._manager.fail_dir(index, StartupError("it could not be used at the start")))
+            elif index < MAX_SHARED_DIRECTORIES and found >> index & 1:
+                self._went_offline(self._manager.fail_dir(index, StartupError("it has failed for another worker")))
+
+    def _share_failures(self) -> None:
+        """A directory that one IO worker cannot use is offline for all; without any, the broker ends."""
+        self._give_up_failed_directories()
+        own = sum(1 << index for index in self._manager.offline_indexes if index < MAX_SHARED_DIRECTORIES)
+        self._table.set(self._number, WorkerField.OFFLINE_DIRECTORIES, own)
+        if self._no_directory_left():
+            self._loop.stop()
+
+    def _no_directory_left(self) -> bool:
+        return len(self._manager.offline_indexes) == len(self._config.log_dirs.directories)
 
     def _log_dir_failed(self, failure: LogDirFailed) -> None:
         for index, directory in enumerate(self._config.log_dirs.directories):
             if failure.directory == directory or failure.directory.startswith(directory + "/"):
                 self._went_offline(self._manager.fail_dir(index, failure))
+                self._share_failures()
                 return
 
     def _went_offline(self, logs: list[Log]) -> None:

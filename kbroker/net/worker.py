@@ -8,6 +8,7 @@ worker is ready and accepts. Stop: no more accepting, what is under way is answe
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import time
 from collections.abc import Sequence
@@ -61,6 +62,12 @@ class NetworkWorkerSpec:
     failed_directories: Sequence[str]
 
 
+def _files_kept_open() -> int:
+    """Return how many files the worker may keep open for reading: most descriptors are for connections."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _OPEN_FILES if soft == resource.RLIM_INFINITY else max(8, min(_OPEN_FILES, soft // 4))
+
+
 def main(shared: SharedState, spec: NetworkWorkerSpec) -> None:
     """Run a network worker until the broker stops; the first line after the fork."""
     NetworkWorker(shared, spec).run()
@@ -80,7 +87,7 @@ class NetworkWorker:
         self._channel = RequestChannel(
             self._loop, shared, spec.index, self._metadata_came, self._advanced, self._client_processor
         )
-        self._readers = LogReaders(shared.partitions, config.log_dirs.directories, _OPEN_FILES)
+        self._readers = LogReaders(shared.partitions, config.log_dirs.directories, _files_kept_open())
         self._fetch = FetchHandler(
             self._loop,
             self._view,

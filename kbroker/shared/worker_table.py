@@ -63,6 +63,12 @@ class WorkerField(IntEnum):
     CLIENT_FOLLOWED = 13
     """Network workers: how often it has moved to the processor of its client, << 16, and which that was; IO workers
     that look for its appends leave that one."""
+    OFFLINE_DIRECTORIES = 14
+    """IO workers: a bit per log directory that this one has found unusable, see offline_directories."""
+
+
+MAX_SHARED_DIRECTORIES = 62
+"""Log directories beyond have no bit: each IO worker finds their faults itself."""
 
 
 class WorkerTable:
@@ -91,6 +97,13 @@ class WorkerTable:
     def set(self, worker: int, field: int, value: int) -> None:
         """Write one word; only the writer named in WorkerField may."""
         self._words[worker * self._words_per_row + field] = value
+
+    def offline_directories(self) -> int:
+        """Return the log directories that any IO worker has found unusable, bit by bit in the order of log.dirs."""
+        offline = 0
+        for index in range(self.io):
+            offline |= self.get(self.io_worker(index), WorkerField.OFFLINE_DIRECTORIES)
+        return offline
 
     def fence(self, io_worker: int, network_index: int) -> int:
         """Return the generation of network worker `network_index` that `io_worker` has moved on to."""

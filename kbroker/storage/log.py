@@ -32,6 +32,7 @@ from kbroker.storage.checkpoints import (
     sync_directory,
     write_partition_metadata,
 )
+from kbroker.storage.disk_faults import is_out_of_descriptors, passes, storage_error
 from kbroker.storage.file_batches import BATCH_HEADER, iterate_file_batches
 from kbroker.storage.leader_epoch_cache import LeaderEpochCache
 from kbroker.storage.paths import (
@@ -72,8 +73,6 @@ _RECORD_LIST_TOO_LARGE: Final = 18
 _KAFKA_STORAGE_ERROR: Final = 56
 _INCONSISTENT_TOPIC_ID: Final = 103
 
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
 _unpack_header: Final = BATCH_HEADER.unpack_from
 _unpack_of_one: Final = Struct(">8xi11xi8xqq").unpack_from
 """Of a batch's header: length, last offset delta, largest timestamp, producer id."""
@@ -95,16 +94,8 @@ _Header = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 _sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
-def is_disk_full(error: OSError) -> bool:
-    """Return whether a system call failed because there is no space: that passes, and costs nothing acknowledged."""
-    return error.errno in _DISK_FULL
-
-
-def storage_error(log_dir: str, error: OSError) -> KafkaError | LogDirFailed:
-    """Return what a failed system call under a log directory means: a full disk passes, anything else takes it down."""
-    if is_disk_full(error):
-        return KafkaError(_KAFKA_STORAGE_ERROR, f"{log_dir}: {error}")
-    return LogDirFailed(log_dir, error)
+def _no_spare_descriptors() -> bool:
+    return False
 
 
 class StagedAppend(NamedTuple):
@@ -143,7 +134,8 @@ class FlushPlan:
         """
         Wait until everything is on the disk; may be called from any thread.
 
-        Files that have meanwhile been deleted need no flush. Raises OSError.
+        Files that have meanwhile been deleted need no flush. Raises OSError: as of an input/output error when something
+        could not be synced, whatever the reason: what the system held of it may be lost.
         """
         for path in self._paths:
             try:
@@ -152,6 +144,8 @@ class FlushPlan:
                 continue
             try:
                 _sync_file(fd)
+            except OSError as error:
+                raise OSError(errno.EIO, f"not synced: {error}", path) from error
             finally:
                 os.close(fd)
         if self._paths:
@@ -170,14 +164,15 @@ class Log:
     """
     One partition's log. Made by `Log.open`; every method is called by the one worker that owns it.
 
-    Every method that touches files raises KafkaError(KAFKA_STORAGE_ERROR) when the disk is full (the log stays usable,
-    unless a truncation was interrupted: then it is offline until opened anew) and LogDirFailed when it fails otherwise
-    (the log is then offline).
+    Every method that touches files raises what disk_faults.storage_error says: KafkaError(KAFKA_STORAGE_ERROR) for what
+    passes, as a full disk (the log stays usable, unless a truncation was interrupted: then it is offline until opened
+    anew), and for what concerns this log alone (it is then offline); LogDirFailed for its directory (so it is then).
     """
 
     __slots__ = (
         "_active",
         "_append_time",
+        "_checked_offset",
         "_failed_staging",
         "_index_interval",
         "_max_index_entries",
@@ -218,6 +213,7 @@ class Log:
         "recovery_point",
         "replicated",
         "segments_version",
+        "spare_descriptors",
         "state",
         "topic_id",
         "topic_partition",
@@ -263,6 +259,9 @@ class Log:
         self._names_flushed = 0
         self._snapshot_offset = 0
         self._failed_staging: KafkaError | LogDirFailed | None = None
+        self._checked_offset = -1
+        self.spare_descriptors: Callable[[], bool] = _no_spare_descriptors
+        """Closes what others have open but do not need just now; returns whether that is worth another try."""
         self._next_offset = self._next_position = self._next_since_index = 0
         self._next_max_timestamp = self._next_max_timestamp_offset = self._staged_last_indexed_timestamp = -1
         self._staged: list[memoryview] = []
@@ -309,7 +308,10 @@ class Log:
         try:
             log._load(recovery_point, clean_shutdown, topic_id, log_start_offset, progress)
         except OSError as error:
+            log.close_files()
             raise log._storage_error(error) from error
+        # Opened again by the first append: of thousands of logs few are written.
+        log.close_files()
         log.high_watermark = log.log_end_offset
         if replicated:
             log.high_watermark = min(max(high_watermark, log.log_start_offset), log.log_end_offset)
@@ -324,7 +326,9 @@ class Log:
         progress: recovery.Progress,
     ) -> None:
         directory, now_ms = self.directory, self.clock.wall_ms()
-        os.makedirs(directory, exist_ok=True)
+        if not os.path.isdir(directory):
+            # Not with its parents: a log directory that was removed must be noticed, not made anew.
+            os.mkdir(directory)
         self.topic_id = read_partition_metadata(directory) or ZERO_UUID
         if topic_id is not None:
             self.adopt_topic_id(topic_id)
@@ -345,8 +349,8 @@ class Log:
             if cut:
                 self._remember_deleted(segment.move_away())
                 continue
-            bytes_cut = recovery.recover_segment(segment, self.config, progress, findings, sealed=sealed)
             self._segments.append(segment)
+            bytes_cut = recovery.recover_segment(segment, self.config, progress, findings, sealed=sealed)
             if first_recovered < 0:
                 first_recovered = base_offset
             if bytes_cut:
@@ -483,10 +487,12 @@ class Log:
         finally:
             self.close_files()
 
-    def close_files(self) -> None:
-        """Close the files and leave everything as it is."""
+    def close_files(self) -> bool:
+        """Close the files and leave everything as it is; they are opened again when needed. Return whether any was."""
+        any_open = False
         for segment in self._segments:
-            segment.close()
+            any_open = segment.close() or any_open
+        return any_open
 
     def update_config(self, config: LogConfig) -> None:
         """Use another configuration from now on."""
@@ -626,14 +632,21 @@ class Log:
         active = self._active
         before = active.size_bytes, active.index_entries, active.time_index_entries
         try:
-            write_at(active.log_fd(), self._staged, active.size_bytes)
-            if self._staged_index or self._staged_time_index:
-                active.append_index(self._staged_index, self._staged_time_index)
+            try:
+                self._write_files(active)
+            except OSError as error:
+                if not is_out_of_descriptors(error) or not self.spare_descriptors():
+                    raise
+                # The same bytes to the same places.
+                active.index_entries, active.time_index_entries = before[1], before[2]
+                self._write_files(active)
             for epoch, start_offset in self._staged_epochs:
                 self.epochs.assign(epoch, start_offset)
                 self.leader_epoch = max(self.leader_epoch, epoch)
         except OSError as error:
             self._undo_write(before)
+            if error.errno == errno.EFBIG and self._goes_on_in_new_segment():
+                raise storage_error(os.path.dirname(self.directory), error) from error
             raise self._storage_error(error) from error
         written = self._next_position - active.size_bytes
         active.size_bytes = self._next_position
@@ -658,6 +671,21 @@ class Log:
             self._producers_before.clear()
         self.producers.map_end_offset = self._next_offset
         return written
+
+    def _write_files(self, active: Segment) -> None:
+        write_at(active.log_fd(), self._staged, active.size_bytes)
+        if self._staged_index or self._staged_time_index:
+            active.append_index(self._staged_index, self._staged_time_index)
+
+    def _goes_on_in_new_segment(self) -> bool:
+        """Return whether a file that may grow no larger leaves the log usable: the next append finds a new one."""
+        if not self._active.size_bytes:
+            return True
+        try:
+            self.roll()
+        except (KafkaError, LogDirFailed):
+            return False
+        return True
 
     def _read_headers(self, records: memoryview) -> list[_Header]:
         if self.state != _ONLINE:
@@ -799,10 +827,22 @@ class Log:
                     os.ftruncate(fd, size)
 
     def _storage_error(self, error: OSError) -> KafkaError | LogDirFailed:
-        """Return what to raise for a failed system call: a full disk passes, anything else takes the log offline."""
-        if not is_disk_full(error):
+        """Return what to raise for a failed system call; what does not pass takes the log offline."""
+        if not passes(error):
             self.state = _OFFLINE
         return storage_error(os.path.dirname(self.directory), error)
+
+    def lost_its_file(self) -> bool:
+        """
+        Return whether the segment that is written was removed under us: what is appended to it goes nowhere.
+
+        Looks only when something was appended since the last time.
+        """
+        fd = self._active.fd
+        if fd < 0 or self._checked_offset == self.log_end_offset or self.state != _ONLINE:
+            return False
+        self._checked_offset = self.log_end_offset
+        return os.fstat(fd).st_nlink == 0
 
     # ------------------------------------------------------------------------------------------------------- publishing
 

@@ -4,7 +4,8 @@ The logs of one IO worker, over all log directories.
 Several IO workers share each directory without locks: a partition belongs to one of them, and so do its files; of the
 files that all partitions share, the checkpoints, each worker writes its own part (see checkpoints).
 
-A directory whose disk fails goes offline alone: its logs answer KAFKA_STORAGE_ERROR, those of the others go on.
+A directory whose disk fails goes offline alone: its logs answer KAFKA_STORAGE_ERROR, those of the others go on. So does
+a log with a fault of its own. What passes is tried again; disk_faults says which is which.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from kbroker.errors import KafkaError, LogDirFailed, StartupError
+from kbroker.errors import KafkaError, LogDirFailed
 from kbroker.shared.partition_table import PartitionRowState
 from kbroker.storage.checkpoints import (
     LOG_START_CHECKPOINT,
@@ -31,8 +32,25 @@ from kbroker.storage.checkpoints import (
     read_merged_checkpoint,
     write_offset_checkpoint,
 )
-from kbroker.storage.log import FlushPlan, Log, PendingDelete, is_disk_full, storage_error
-from kbroker.storage.paths import parse_deleted_directory, parse_partition_directory, partition_directories
+from kbroker.storage.disk_faults import (
+    Concerns,
+    Identity,
+    directory_identity,
+    directory_trouble,
+    disk_fault,
+    is_out_of_descriptors,
+    passes,
+    storage_error,
+    told,
+)
+from kbroker.storage.log import FlushPlan, Log, PendingDelete
+from kbroker.storage.partition_directory import Way, choose, is_deleted_log, way_to
+from kbroker.storage.paths import (
+    parse_deleted_directory,
+    parse_partition_directory,
+    partition_directories,
+    stray_directory_name,
+)
 from kbroker.storage.recovery import Progress, no_progress
 from kbroker.types import ZERO_UUID, TopicPartition, Uuid
 
@@ -46,12 +64,24 @@ _KAFKA_STORAGE_ERROR = 56
 _INCONSISTENT_TOPIC_ID = 103
 _RETENTION_SLICE_MS = 20
 _CHECKPOINTS = (RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT)
+_LOOKS = 50
+_LOOK_PAUSE_S = 0.05
 _PLACING_TRIES = 100
 _PLACING_PAUSE_S = 0.001
+
+_Looked = TypeVar("_Looked")
 
 Done = Callable[[OSError | None], None]
 Background = Callable[[Callable[[], None], Done], None]
 """Run a job somewhere, then, on the owner's thread, tell `done` how it went. Jobs run in the order given."""
+
+
+class InOfflineDirectory(KafkaError):
+    """A partition's log may lie in a log directory that is offline: there is nothing to try again."""
+
+
+def _any_topic(_: TopicPartition) -> Uuid | None:
+    return ZERO_UUID
 
 
 def run_now(job: Callable[[], None], done: Done) -> None:
@@ -102,13 +132,17 @@ class LogManager:
         "_due",
         "_failed",
         "_flushing",
+        "_identities",
         "_intervals",
         "_known",
         "_log_dirs",
+        "_lost",
         "_online",
         "_pending_deletes",
+        "_recovery_points",
         "_replicated",
         "_retention_queue",
+        "_told",
         "_worker",
         "logs",
     )
@@ -132,6 +166,13 @@ class LogManager:
         self._background = background
         self._replicated = replicated
         self._online = [True] * len(self._log_dirs)
+        self._identities: list[Identity | None] = [None for _ in self._log_dirs]
+        """What each directory was when this worker opened its logs."""
+        self._lost: set[TopicPartition] = set()
+        """Partitions whose files somebody removed under us; they are not made anew before a restart."""
+        self._recovery_points: dict[TopicPartition, int] = {}
+        """Of logs that could not be opened, or have to be opened again."""
+        self._told: dict[TopicPartition, set[str]] = {}
         self._checkpointed: list[dict[str, dict[TopicPartition, int]]] = [{} for _ in self._log_dirs]
         """Per directory and checkpoint: what this worker last wrote into its part."""
         self._known: list[set[TopicPartition]] = [set() for _ in self._log_dirs]
@@ -159,113 +200,197 @@ class LogManager:
     # -------------------------------------------------------------------------------------- opening, creating, deleting
 
     def open_all(
-        self, owns: Callable[[TopicPartition], bool], was_clean: Sequence[bool], progress: Progress = no_progress
+        self,
+        owns: Callable[[TopicPartition], bool],
+        was_clean: Sequence[bool],
+        progress: Progress = no_progress,
+        topic_id_of: Callable[[TopicPartition], Uuid | None] = _any_topic,
     ) -> None:
         """
-        Open the logs found on disk that belong to this worker.
+        Open the logs found on disk that belong to this worker, and note what is left of deleted ones.
 
-        owns       whether a partition is this worker's
-        was_clean  per log directory, what begin_run said; all False when the worker was reborn within a run
-        progress   called every few MiB of recovery, and once per log
+        owns         whether a partition is this worker's
+        was_clean    per log directory, what begin_run said; all False when the worker was reborn within a run
+        progress     called every few MiB of recovery, and once per log
+        topic_id_of  the id of the partition's topic; None for one that the metadata store does not know: left alone
 
-        A directory that cannot be read goes offline. Raises StartupError when two directories hold the same partition.
+        A directory that cannot be read goes offline. What cannot be opened for another reason is told, and tried again
+        by create().
         """
+        offsets: list[dict[str, dict[TopicPartition, int]]] = [{} for _ in self._log_dirs]
+        places: dict[TopicPartition, list[int]] = {}
         for index, log_dir in enumerate(self._log_dirs):
+            self._identities[index] = directory_identity(log_dir)
+            if not self._online[index]:
+                continue
             try:
-                offsets = {name: read_merged_checkpoint(log_dir, name) for name in _CHECKPOINTS}
-                for checkpoint in offsets.values():
-                    self._known[index].update(checkpoint)
-                for name in sorted(os.listdir(log_dir)):
-                    progress()
-                    try:
-                        self._open_entry(index, name, owns, was_clean[index], offsets, progress)
-                    except KafkaError as error:
-                        # The disk is full: create() opens it when there is space again.
-                        logger.error("%s: not opened: %s", name, error)
-            except (OSError, LogDirFailed) as error:
+                found = _tried_again(partial(_read_checkpoints, log_dir), progress)
+                names = _tried_again(partial(os.listdir, log_dir), progress)
+            except OSError as error:
                 self.fail_dir(index, error)
+                continue
+            offsets[index] = found
+            for checkpoint in found.values():
+                self._known[index].update(checkpoint)
+            for name in names:
+                deleted = parse_deleted_directory(name)
+                topic_partition = parse_partition_directory(name)
+                if deleted is not None and owns(deleted):
+                    self._remember_deleted(deleted, f"{log_dir}/{name}")
+                elif topic_partition is not None and owns(topic_partition):
+                    places.setdefault(topic_partition, []).append(index)
+        for topic_partition in sorted(places):
+            progress()
+            topic_id = topic_id_of(topic_partition)
+            if topic_id is None:
+                continue
+            try:
+                self._open_found(topic_partition, topic_id, places[topic_partition], was_clean, offsets, progress)
+            except KafkaError as error:
+                # Something that passes, or that somebody may put right: create() tries again.
+                logger.error("%s: not opened: %s", topic_partition, error)
+            except LogDirFailed as error:
+                self._fail_dir_of(error)
 
-    def _open_entry(
+    def _remember_deleted(self, topic_partition: TopicPartition, path: str) -> None:
+        try:
+            if not is_deleted_log(path):
+                logger.warning("%s: no log, whatever its name says; left alone", path)
+                return
+        except OSError as error:
+            logger.warning("%s: left alone: %s", path, error)
+            return
+        delay_ms = self._config_for(topic_partition.topic).file_delete_delay_ms
+        heapq.heappush(self._pending_deletes, PendingDelete(self._clock.wall_ms() + delay_ms, path))
+
+    def _open_found(
         self,
-        index: int,
-        name: str,
-        owns: Callable[[TopicPartition], bool],
-        clean: bool,
-        offsets: dict[str, dict[TopicPartition, int]],
+        topic_partition: TopicPartition,
+        topic_id: Uuid,
+        places: list[int],
+        was_clean: Sequence[bool],
+        offsets: list[dict[str, dict[TopicPartition, int]]],
         progress: Progress,
     ) -> None:
-        """Look at one entry of a log directory: a partition is opened, a deleted one will be removed."""
-        path = f"{self._log_dirs[index]}/{name}"
-        deleted = parse_deleted_directory(name)
-        if deleted is not None:
-            if owns(deleted):
-                delay_ms = self._config_for(deleted.topic).file_delete_delay_ms
-                heapq.heappush(self._pending_deletes, PendingDelete(self._clock.wall_ms() + delay_ms, path))
+        """Open whichever directory with a partition's name holds its log. Raises KafkaError, LogDirFailed."""
+        index = self._place_of(topic_partition, topic_id, places)
+        if index is None:
             return
-        topic_partition = parse_partition_directory(name)
-        if topic_partition is None or not owns(topic_partition) or not os.path.isdir(path):
-            return
-        other = self.logs.get(topic_partition)
-        if other is not None:
-            raise StartupError(f"{topic_partition} is in two log directories: {other.directory} and {path}; remove one")
-        self.logs[topic_partition] = Log.open(
-            path,
+        recovery_point = offsets[index][RECOVERY_POINT_CHECKPOINT].get(topic_partition, 0)
+        # For another try, should this one fail.
+        self._recovery_points[topic_partition] = recovery_point
+        self.logs[topic_partition] = self._open(
+            index,
             topic_partition,
-            self._config_for(topic_partition.topic),
-            clock=self._clock,
-            recovery_point=offsets[RECOVERY_POINT_CHECKPOINT].get(topic_partition, 0),
-            clean_shutdown=clean,
-            log_start_offset=offsets[LOG_START_CHECKPOINT].get(topic_partition, 0),
-            high_watermark=offsets[REPLICATION_CHECKPOINT].get(topic_partition, 0),
-            log_dir_index=index,
-            replicated=self._replicated,
+            recovery_point=recovery_point,
+            clean_shutdown=was_clean[index],
+            log_start_offset=offsets[index][LOG_START_CHECKPOINT].get(topic_partition, 0),
+            high_watermark=offsets[index][REPLICATION_CHECKPOINT].get(topic_partition, 0),
             progress=progress,
         )
+
+    def _place_of(self, topic_partition: TopicPartition, topic_id: Uuid, places: list[int]) -> int | None:
+        """
+        Return the number of the log directory where the partition's log lies, None when it lies nowhere.
+
+        Raises KafkaError when it cannot be told, or not be looked at; LogDirFailed.
+        """
+        places = [index for index in places if self._online[index]]
+        paths = {f"{self._log_dirs[index]}/{topic_partition}": index for index in places}
+        if not paths:
+            return None
+        try:
+            choice = choose(list(paths), topic_id, self._log_dirs)
+        except OSError as error:
+            raise storage_error(self._log_dirs[places[0]], error) from error
+        for stranger in choice.left_alone:
+            self._tell(topic_partition, f"left alone: {stranger}")
+        if choice.conflict:
+            raise KafkaError(_KAFKA_STORAGE_ERROR, choice.conflict)
+        return None if choice.path is None else paths[choice.path]
+
+    def _tell(self, topic_partition: TopicPartition, text: str) -> None:
+        """Say something of a partition, once: what cannot be opened is tried again every few seconds."""
+        if self._told.setdefault(topic_partition, set()).isdisjoint({text}):
+            self._told[topic_partition].add(text)
+            logger.warning("%s: %s", topic_partition, text)
 
     def create(self, topic_partition: TopicPartition, topic_id: Uuid, *, is_new: bool = True) -> Log:
         """
         Return the partition's log, which is made, in the directory with fewest partitions, when there is none.
 
-        A log that a full disk left half changed, or unopened, is opened from the disk.
+        A log that a full disk or a fault of its own left half changed, or unopened, is opened from the disk.
         A log of another topic of that name, deleted while this broker was down, is set aside: its directory gets a
         `-stray` name and stays for a person to look at.
 
         is_new  the partition was just made; else its log may lie in a directory that is offline, and is not made anew
 
-        Raises KafkaError(KAFKA_STORAGE_ERROR) when no directory takes it.
+        Raises KafkaError(KAFKA_STORAGE_ERROR) when no directory takes it; InOfflineDirectory when it may lie in one.
         """
         log = self.logs.get(topic_partition)
         if log is not None and log.state != PartitionRowState.ONLINE and self._online[log.log_dir_index]:
-            # Its disk was full at a bad moment.
+            # Its disk was full at a bad moment, or it had a fault of its own.
+            if not os.path.isdir(log.directory) or topic_partition in self._lost:
+                raise KafkaError(
+                    _KAFKA_STORAGE_ERROR,
+                    f"{log.directory}: its files were removed under the broker; restart it to begin with what is there",
+                )
+            self._recovery_points[topic_partition] = log.recovery_point
             self.logs.pop(topic_partition).close_files()
             log = None
         if log is not None and topic_id in {log.topic_id, ZERO_UUID}:
             return log
         try:
+            log = self._find_or_make(log, topic_partition, topic_id, is_new=is_new)
+        except KafkaError as error:
+            if not is_out_of_descriptors(error.__cause__) or not self.release_descriptors():
+                raise
+            log = self._find_or_make(None, topic_partition, topic_id, is_new=is_new)
+        self.logs[topic_partition] = log
+        self._told.pop(topic_partition, None)
+        self._recovery_points.pop(topic_partition, None)
+        return log
+
+    def _find_or_make(self, log: Log | None, topic_partition: TopicPartition, topic_id: Uuid, *, is_new: bool) -> Log:
+        try:
             if log is None:
-                log = self._open_existing(topic_partition)
+                log = self._open_existing(topic_partition, topic_id, is_new=is_new)
             if log is not None and self._is_another_topic(log, topic_id):
                 log = None
             if log is None:
                 if not is_new and not all(self._online):
-                    raise KafkaError(_KAFKA_STORAGE_ERROR, f"{topic_partition} may be in an offline log directory")
+                    raise InOfflineDirectory(
+                        _KAFKA_STORAGE_ERROR, f"{topic_partition} may be in an offline log directory"
+                    )
                 log = self._make(topic_partition, topic_id)
         except LogDirFailed as error:
             self._fail_dir_of(error)
             raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
-        self.logs[topic_partition] = log
         return log
 
-    def _open_existing(self, topic_partition: TopicPartition) -> Log | None:
+    def _open_existing(self, topic_partition: TopicPartition, topic_id: Uuid, *, is_new: bool) -> Log | None:
         """Return a log that lies on disk unopened, e.g. because the disk was full when it was made."""
-        for index, log_dir in enumerate(self._log_dirs):
-            if self._online[index] and os.path.isdir(f"{log_dir}/{topic_partition}"):
-                try:
-                    starts = read_merged_checkpoint(log_dir, LOG_START_CHECKPOINT)
-                except OSError as error:
-                    raise LogDirFailed(log_dir, error) from error
-                return self._open(index, topic_partition, log_start_offset=starts.get(topic_partition, 0))
-        return None
+        places = [
+            index
+            for index, log_dir in enumerate(self._log_dirs)
+            if self._online[index] and os.path.isdir(f"{log_dir}/{topic_partition}")
+        ]
+        if is_new:
+            # What a new topic finds under its name is not its own, unless it was begun a moment ago.
+            places = [index for index in places if self._way(index, topic_partition, topic_id) is Way.FREE]
+        index = self._place_of(topic_partition, topic_id, places)
+        if index is None:
+            return None
+        try:
+            starts = read_merged_checkpoint(self._log_dirs[index], LOG_START_CHECKPOINT)
+        except OSError as error:
+            raise storage_error(self._log_dirs[index], error) from error
+        return self._open(
+            index,
+            topic_partition,
+            recovery_point=self._recovery_points.get(topic_partition, 0),
+            log_start_offset=starts.get(topic_partition, 0),
+        )
 
     def _is_another_topic(self, log: Log, topic_id: Uuid) -> bool:
         """Give the log the topic id; set it aside and return True when it has another."""
@@ -273,18 +398,29 @@ class LogManager:
             log.adopt_topic_id(topic_id)
         except KafkaError as error:
             if error.code != _INCONSISTENT_TOPIC_ID:
+                log.close_files()
                 raise
             self.logs.pop(log.topic_partition, None)
             log.set_aside()
-            logger.warning("%s held another topic of that name: set aside as …-stray", log.directory)
-            self._known[log.log_dir_index].add(log.topic_partition)
+            self._was_set_aside(log.log_dir_index, log.topic_partition)
             return True
         return False
+
+    def _was_set_aside(self, index: int, topic_partition: TopicPartition) -> None:
+        path = f"{self._log_dirs[index]}/{topic_partition}"
+        logger.warning("%s held another topic of that name: set aside as …-stray", path)
+        self._known[index].add(topic_partition)
+
+    def _way(self, index: int, topic_partition: TopicPartition, topic_id: Uuid) -> Way:
+        try:
+            return way_to(f"{self._log_dirs[index]}/{topic_partition}", topic_id)
+        except OSError as error:
+            raise storage_error(self._log_dirs[index], error) from error
 
     def _make(self, topic_partition: TopicPartition, topic_id: Uuid) -> Log:
         """Make a log in the emptiest directory. Raises KafkaError(KAFKA_STORAGE_ERROR), LogDirFailed."""
         with self._alone_placing():
-            index = self._emptiest_dir()
+            index = self._place_for(topic_partition, topic_id)
             if topic_partition in self._known[index]:
                 # A topic of that name was deleted; its recovery point must not vouch for the new log's batches.
                 for name in _CHECKPOINTS:
@@ -292,6 +428,29 @@ class LogManager:
                     if error is not None:
                         raise storage_error(self._log_dirs[index], error)
             return self._open(index, topic_partition, topic_id=topic_id)
+
+    def _place_for(self, topic_partition: TopicPartition, topic_id: Uuid) -> int:
+        """Return the number of the directory for a new log: the emptiest where nothing is in its way."""
+        foreign = -1
+        for index in self._emptiest_dirs():
+            way = self._way(index, topic_partition, topic_id)
+            if way is Way.FREE:
+                return index
+            if way is Way.FOREIGN and foreign < 0:
+                foreign = index
+        if foreign < 0:
+            raise KafkaError(
+                _KAFKA_STORAGE_ERROR,
+                f"{self._log_dirs[0]}/{topic_partition} is in the way of a new partition and not the broker's; "
+                "it is left alone: move it away",
+            )
+        log_dir = self._log_dirs[foreign]
+        try:
+            os.rename(f"{log_dir}/{topic_partition}", f"{log_dir}/{stray_directory_name(topic_partition)}")
+        except OSError as error:
+            raise storage_error(log_dir, error) from error
+        self._was_set_aside(foreign, topic_partition)
+        return foreign
 
     @contextlib.contextmanager
     def _alone_placing(self) -> Iterator[None]:
@@ -310,37 +469,62 @@ class LogManager:
                 os.close(lock)
 
     def _open(
-        self, index: int, topic_partition: TopicPartition, *, topic_id: Uuid | None = None, log_start_offset: int = 0
+        self,
+        index: int,
+        topic_partition: TopicPartition,
+        *,
+        topic_id: Uuid | None = None,
+        recovery_point: int = 0,
+        clean_shutdown: bool = False,
+        log_start_offset: int = 0,
+        high_watermark: int = 0,
+        progress: Progress = no_progress,
     ) -> Log:
-        return Log.open(
+        log = Log.open(
             f"{self._log_dirs[index]}/{topic_partition}",
             topic_partition,
             self._config_for(topic_partition.topic),
             clock=self._clock,
+            recovery_point=recovery_point,
+            clean_shutdown=clean_shutdown,
             topic_id=topic_id,
             log_start_offset=log_start_offset,
+            high_watermark=high_watermark,
             log_dir_index=index,
             replicated=self._replicated,
+            progress=progress,
         )
+        log.spare_descriptors = self.release_descriptors
+        return log
+
+    def release_descriptors(self) -> bool:
+        """Close the files of all logs, which are opened again when next written; return whether any was open."""
+        any_open = False
+        for log in self.logs.values():
+            any_open = log.close_files() or any_open
+        return any_open
 
     def _fail_dir_of(self, error: LogDirFailed) -> None:
         if error.directory in self._log_dirs:
             self._failed += self.fail_dir(self._log_dirs.index(error.directory), error)
 
-    def _emptiest_dir(self) -> int:
-        """Return the number of the online directory with fewest partitions; another's failing disk is noticed here."""
+    def _emptiest_dirs(self) -> list[int]:
+        """Return the numbers of the online directories, fewest partitions first; a failing disk is noticed here."""
         counts: list[tuple[int, int]] = []
         candidates = [index for index, online in enumerate(self._online) if online]
         if len(candidates) == 1:
-            return candidates[0]
+            return candidates
         for index in candidates:
             try:
                 counts.append((len(partition_directories(self._log_dirs[index])), index))
             except OSError as error:
+                failure = storage_error(self._log_dirs[index], error)
+                if isinstance(failure, KafkaError):
+                    raise failure from error
                 self._failed += self.fail_dir(index, error)
         if not counts:
             raise KafkaError(_KAFKA_STORAGE_ERROR, "no log directory is online")
-        return min(counts)[1]
+        return [index for _, index in sorted(counts)]
 
     def delete(self, topic_partition: TopicPartition) -> None:
         """
@@ -358,9 +542,16 @@ class LogManager:
         except LogDirFailed as error:
             self._failed += self.fail_dir(log.log_dir_index, error)
             raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
+        self._recovery_points.pop(topic_partition, None)
+        self._lost.discard(topic_partition)
         self._collect_deletes(log)
 
     # ------------------------------------------------------------------------------------------------------ offline
+
+    @property
+    def offline_indexes(self) -> frozenset[int]:
+        """The numbers of the log directories that are offline."""
+        return frozenset(index for index, online in enumerate(self._online) if not online)
 
     @property
     def offline_dirs(self) -> list[str]:
@@ -372,7 +563,9 @@ class LogManager:
         if not self._online[index]:
             return []
         self._online[index] = False
-        logger.error("log directory %s is offline: %s", self._log_dirs[index], error)
+        cause = error.cause if isinstance(error, LogDirFailed) else error
+        why = told(cause, disk_fault(cause, self._log_dirs[index])) if isinstance(cause, OSError) else str(cause)
+        logger.error("log directory %s is offline: %s", self._log_dirs[index], why)
         failed = [log for log in self.logs.values() if log.log_dir_index == index]
         for log in failed:
             log.state = int(PartitionRowState.OFFLINE)
@@ -389,6 +582,10 @@ class LogManager:
         Costs next to nothing when nothing is due; call it every second or so.
         """
         changed, self._failed = self._failed, []
+        for index, log_dir in enumerate(self._log_dirs):
+            trouble = directory_trouble(log_dir, self._identities[index]) if self._online[index] else None
+            if trouble is not None:
+                changed += self.fail_dir(index, trouble)
         if self._retention_queue:
             changed += self._enforce_retention(now_ms)
         due = [name for name, due_ms in self._due.items() if now_ms >= due_ms]
@@ -399,6 +596,7 @@ class LogManager:
                 self._retention_queue = list(self.logs.values())
                 changed += self._enforce_retention(now_ms)
             elif name == "flush":
+                changed += self._find_lost()
                 self._flush_due(now_ms)
             elif name == "producers":
                 for log in self.logs.values():
@@ -431,9 +629,27 @@ class LogManager:
                 changed += self.fail_dir(log.log_dir_index, error)
         return changed
 
+    def _find_lost(self) -> list[Log]:
+        """Take the logs offline whose files somebody removed: what they acknowledged since is gone."""
+        lost = [log for log in self.logs.values() if self._online[log.log_dir_index] and log.lost_its_file()]
+        for log in lost:
+            logger.error(
+                "%s is offline: its files were removed under the broker, and records that were acknowledged are gone "
+                "with them; restart the broker to begin with what is there",
+                log.directory,
+            )
+            self._lost.add(log.topic_partition)
+            log.state = int(PartitionRowState.OFFLINE)
+            log.close_files()
+        return lost
+
     def _flush_due(self, now_ms: int) -> None:
         for log in self.logs.values():
-            if log.topic_partition in self._flushing or not self._online[log.log_dir_index]:
+            if (
+                log.topic_partition in self._flushing
+                or not self._online[log.log_dir_index]
+                or log.state != PartitionRowState.ONLINE
+            ):
                 continue
             if log.flush_due(now_ms):
                 self.flush_in_background(log, log.flush_plan())
@@ -444,8 +660,8 @@ class LogManager:
         """
         Run a flush plan where it does not hold up the loop.
 
-        done  told afterwards whether the log is durable up to the plan's offset; if not, its directory is offline and
-              the next tick returns the logs concerned
+        done  told afterwards whether the log is durable up to the plan's offset; if not, either that is tried again, or
+              log or directory are offline and the next tick returns the logs concerned
         """
         self._flushing.add(log.topic_partition)
 
@@ -454,11 +670,21 @@ class LogManager:
             if error is None:
                 log.flushed(plan)
             else:
-                self._failed += self.fail_dir(log.log_dir_index, error)
+                self._flush_failed(log, error)
             if done is not None:
                 done(error is None)
 
         self._background(plan.run, finished)
+
+    def _flush_failed(self, log: Log, error: OSError) -> None:
+        fault = disk_fault(error, self._log_dirs[log.log_dir_index])
+        if fault.concerns is Concerns.DIRECTORY:
+            self._failed += self.fail_dir(log.log_dir_index, error)
+        elif self._online[log.log_dir_index]:
+            logger.warning("%s: not flushed: %s", log.topic_partition, told(error, fault))
+            if fault.concerns is Concerns.PARTITION:
+                log.state = int(PartitionRowState.OFFLINE)
+                self._failed.append(log)
 
     def _collect_deletes(self, log: Log) -> None:
         for pending in log.pending_deletes:
@@ -470,11 +696,12 @@ class LogManager:
         error = self._save_checkpoint(index, name)
         if error is None:
             return []
-        if is_disk_full(error):
-            # The older one is as true, only further back; it is tried again next time.
-            logger.warning("%s of log directory %s not written: %s", name, self._log_dirs[index], error)
-            return []
-        return self.fail_dir(index, error)
+        fault = disk_fault(error, self._log_dirs[index])
+        if fault.concerns is Concerns.DIRECTORY:
+            return self.fail_dir(index, error)
+        # The older one is as true, only further back; it is tried again next time.
+        logger.warning("%s of log directory %s not written: %s", name, self._log_dirs[index], told(error, fault))
+        return []
 
     def _save_checkpoint(self, index: int, name: str, extra: dict[TopicPartition, int] | None = None) -> OSError | None:
         """Write this worker's part of a checkpoint when it has changed; return why that failed."""
@@ -530,6 +757,23 @@ class LogManager:
                         logger.warning("%s of log directory %s not written: %s", name, log_dir, failure)
                         well = False
         return well and all(self._online)
+
+
+def _read_checkpoints(log_dir: str) -> dict[str, dict[TopicPartition, int]]:
+    return {name: read_merged_checkpoint(log_dir, name) for name in _CHECKPOINTS}
+
+
+def _tried_again(look: Callable[[], _Looked], progress: Progress) -> _Looked:
+    """Return what `look` finds, tried again for a while when what it lacks may come. Raises OSError."""
+    for _ in range(_LOOKS):
+        try:
+            return look()
+        except OSError as error:
+            if not passes(error):
+                raise
+            progress()
+            time.sleep(_LOOK_PAUSE_S)
+    return look()
 
 
 def _remove(path: str) -> None:

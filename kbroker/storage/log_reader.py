@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kbroker.errors import CorruptIndex, KafkaError
 from kbroker.protocol.record_batch import LOG_APPEND_TIME_FLAG, iterate_records, read_batch_header
 from kbroker.storage import offset_index, time_index
+from kbroker.storage.disk_faults import is_out_of_descriptors
 from kbroker.storage.file_batches import FileBatch, iterate_file_batches, iterate_indexed_batches
 from kbroker.storage.paths import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, segment_base_offsets, segment_path
 
@@ -92,7 +93,7 @@ class FileCache:
         key = (directory, base_offset, LOG_SUFFIX)
         found = self._entries.get(key)
         if found is None:
-            found = self._put(key, OpenFile(segment_path(*key)))
+            found = self._put(key, self._opened(OpenFile, key))
         else:
             self._entries.move_to_end(key)
         assert isinstance(found, OpenFile)
@@ -109,9 +110,21 @@ class FileCache:
         if isinstance(found, MappedIndex) and len(found.content) >= least_bytes:
             self._entries.move_to_end(key)
             return found.content
-        mapped = MappedIndex(segment_path(*key))
+        mapped = self._opened(MappedIndex, key)
         self._put(key, mapped)
+        assert isinstance(mapped, MappedIndex)
         return mapped.content
+
+    def _opened(self, kind: type[OpenFile | MappedIndex], key: tuple[str, int, str]) -> OpenFile | MappedIndex:
+        """Open a file; when there are too many, instead of those kept. Raises FileNotFoundError, OSError."""
+        path = segment_path(*key)
+        try:
+            return kind(path)
+        except OSError as error:
+            if not is_out_of_descriptors(error) or not self._entries:
+                raise
+            self._entries.clear()
+        return kind(path)
 
     def _put(self, key: tuple[str, int, str], value: OpenFile | MappedIndex) -> OpenFile | MappedIndex:
         entries = self._entries

@@ -4,6 +4,7 @@ Names in a log directory, which are Apache Kafka's.
     <topic>-<partition>/                          one partition
     <topic>-<partition>.<32 hex digits>-delete/   a deleted partition, removed after file.delete.delay.ms
     <topic>-<partition>.<32 hex digits>-stray/    another topic's partition of the same name, set aside; never removed
+    <topic>-<partition>.<32 hex digits>-future/   a copy that Kafka was moving here; left alone
     <topic>-<partition>/<20 digits>.log           a segment, named by the first offset it may hold; its siblings:
                                     .index .timeindex .txnindex .snapshot
     ….deleted  ….cleaned  ….swap                  a segment on its way out, being compacted, about to replace others
@@ -32,8 +33,12 @@ LEADER_EPOCH_CHECKPOINT = "leader-epoch-checkpoint"
 PARTITION_METADATA = "partition.metadata"
 
 _MAX_NAME_BYTES = 255
-_PARTITION_DIRECTORY = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>[0-9]{1,10})")
-_DELETED_DIRECTORY = re.compile(r"(?P<topic>[A-Za-z0-9._-]*)-(?P<partition>[0-9]{1,10})\.[0-9a-fA-F]+-delete")
+_MAX_PARTITION = 2**31 - 1
+# As we would write it: "t-00" is no other name of "t-0".
+_PARTITION_DIRECTORY = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>0|[1-9][0-9]{0,9})")
+_MARKED_DIRECTORY = re.compile(
+    r"(?P<topic>[A-Za-z0-9._-]*)-(?P<partition>0|[1-9][0-9]{0,9})\.[0-9a-fA-F]{32}-(?P<mark>delete|stray|future)"
+)
 _SEGMENT_FILE = re.compile(r"([0-9]{20})(\.[a-z.]+)")
 
 
@@ -51,13 +56,23 @@ def parse_segment_name(name: str) -> tuple[int, str] | None:
 def parse_partition_directory(name: str) -> TopicPartition | None:
     """Return whose log a directory of that name holds, None when it is no partition's directory."""
     match = _PARTITION_DIRECTORY.fullmatch(name)
-    return TopicPartition(match["topic"], int(match["partition"])) if match else None
+    if match is None or int(match["partition"]) > _MAX_PARTITION:
+        return None
+    return TopicPartition(match["topic"], int(match["partition"]))
 
 
 def parse_deleted_directory(name: str) -> TopicPartition | None:
     """Return whose log a `-delete` directory held (a very long topic name may be cut), None for any other name."""
-    match = _DELETED_DIRECTORY.fullmatch(name)
-    return TopicPartition(match["topic"], int(match["partition"])) if match else None
+    match = _MARKED_DIRECTORY.fullmatch(name)
+    if match is None or match["mark"] != "delete":
+        return None
+    return TopicPartition(match["topic"], int(match["partition"]))
+
+
+def directory_mark(name: str) -> str:
+    """Return "delete", "stray" or "future" for a directory's name that carries such a mark, else an empty string."""
+    match = _MARKED_DIRECTORY.fullmatch(name)
+    return match["mark"] if match else ""
 
 
 def deleted_directory_name(topic_partition: TopicPartition) -> str:
@@ -96,4 +111,8 @@ def segment_base_offsets(directory: str) -> list[int]:
 
     Raises OSError when the directory cannot be listed.
     """
-    return sorted(int(name[:20]) for name in os.listdir(directory) if len(name) == 24 and name.endswith(LOG_SUFFIX))
+    return sorted(
+        int(name[:20])
+        for name in os.listdir(directory)
+        if len(name) == 24 and name.endswith(LOG_SUFFIX) and name[:20].isascii() and name[:20].isdigit()
+    )

@@ -8,10 +8,12 @@ each batch held against its checksum; the log ends after the last whole, valid b
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from stat import S_ISREG
 
 from fastcrc import crc32
 
@@ -24,7 +26,9 @@ from kbroker.storage.paths import (
     CLEANED_SUFFIX,
     DELETED_SUFFIX,
     INDEX_SUFFIX,
+    LEADER_EPOCH_CHECKPOINT,
     LOG_SUFFIX,
+    PARTITION_METADATA,
     SEGMENT_SUFFIXES,
     SWAP_SUFFIX,
     parse_segment_name,
@@ -63,11 +67,13 @@ def finish_interrupted_changes(directory: str) -> None:
     swaps: list[tuple[int, str]] = []
     for name in names:
         path = f"{directory}/{name}"
-        if name.endswith((DELETED_SUFFIX, CLEANED_SUFFIX, ".tmp")):
+        if _is_remains(name):
             os.unlink(path)
         elif name.endswith(SWAP_SUFFIX):
             found = parse_segment_name(name[: -len(SWAP_SUFFIX)])
-            if found is None or (first_cleaned is not None and found[0] >= first_cleaned):
+            if found is None:
+                continue
+            if first_cleaned is not None and found[0] >= first_cleaned:
                 os.unlink(path)
             else:
                 swaps.append((found[0], found[1]))
@@ -88,6 +94,16 @@ def finish_interrupted_changes(directory: str) -> None:
         if found and found[0] not in kept and found[1] in SEGMENT_SUFFIXES:
             logger.warning("%s/%s: index without its log, removed", directory, name)
             os.unlink(f"{directory}/{name}")
+
+
+def _is_remains(name: str) -> bool:
+    """Return whether a file is one of ours, past its life or never begun, and not something like notes.tmp."""
+    stem, suffix = os.path.splitext(name)
+    if suffix in {DELETED_SUFFIX, CLEANED_SUFFIX}:
+        return parse_segment_name(stem) is not None
+    return suffix == ".tmp" and (
+        stem in {LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA} or parse_segment_name(stem) is not None
+    )
 
 
 def _end_offset(path: str, base_offset: int) -> int:
@@ -113,6 +129,15 @@ def _walk(fd: int, end: int, progress: Progress, entry: tuple[int, int] | None =
         yield batch
 
 
+def _file_size(segment: Segment) -> int:
+    """Return the size of a segment's log file. Raises OSError, also for something else of that name."""
+    status = os.stat(segment.path())
+    if not S_ISREG(status.st_mode):
+        # Opening a pipe would wait for whoever writes to it.
+        raise OSError(errno.EISDIR, "no regular file", segment.path())
+    return status.st_size
+
+
 def load_segment(
     directory: str, base_offset: int, now_ms: int, config: LogConfig, progress: Progress, *, sealed: bool
 ) -> Segment:
@@ -124,7 +149,7 @@ def load_segment(
     Raises OSError.
     """
     segment = Segment(directory, base_offset, now_ms)
-    segment.size_bytes = os.stat(segment.path()).st_size
+    segment.size_bytes = _file_size(segment)
     if not segment.load_indexes():
         if segment.size_bytes:
             logger.info("%s: indexes missing or unsound, rebuilt", segment.path())
@@ -168,7 +193,7 @@ def recover_segment(
 
     Raises OSError.
     """
-    file_size = os.stat(segment.path()).st_size
+    file_size = _file_size(segment)
     batches = _valid_batches(segment.log_fd(), segment.base_offset, file_size, progress)
     segment.rebuild(findings.watch(batches), config.index_interval_bytes, with_last_entry=sealed)
     if segment.size_bytes < file_size:
@@ -192,7 +217,7 @@ def _valid_batches(fd: int, base_offset: int, end: int, progress: Progress) -> I
         while batch is not None and start + batch.size_bytes <= len(window):
             if not next_offset <= batch.last_offset <= base_offset + MAX_RELATIVE_OFFSET:
                 return
-            if batch.base_offset < next_offset or not _checksum_holds(
+            if batch.base_offset < next_offset or not checksum_holds(
                 window[start : start + batch.size_bytes], batch.magic
             ):
                 return
@@ -205,7 +230,7 @@ def _valid_batches(fd: int, base_offset: int, end: int, progress: Progress) -> I
             return
 
 
-def _checksum_holds(content: memoryview, magic: int) -> bool:
+def checksum_holds(content: memoryview, magic: int) -> bool:
     """Return whether a batch's checksum is right."""
     if magic == 2:
         return int(_crc32c(content[21:])) == int.from_bytes(content[17:21], "big")

@@ -191,12 +191,15 @@ class Segment:
             self.time_index_entries += len(time_entries) // time_index.ENTRY_BYTES
         self.index_entries += len(offset_entries) // offset_index.ENTRY_BYTES
 
-    def close(self) -> None:
-        """Close the files that are open."""
+    def close(self) -> bool:
+        """Close the files that are open; return whether any was."""
+        any_open = False
         for fd in (self.fd, self.index_fd, self.time_index_fd):
             if fd >= 0:
                 os.close(fd)
+                any_open = True
         self.fd = self.index_fd = self.time_index_fd = -1
+        return any_open
 
     def seal(self) -> None:
         """Write the time index's last entry, the segment's largest timestamp; give spare space back. Raises OSError."""

@@ -23,7 +23,7 @@ from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerKind, WorkerState
 from kbroker.supervisor.signals import STOP_SIGNALS, SignalPipe
 from kbroker.supervisor.systemd import Notifier
-from kbroker.supervisor.worker_process import EXIT_CANNOT_START, WorkerProcess
+from kbroker.supervisor.worker_process import EXIT_CANNOT_START, EXIT_NO_LOG_DIRECTORY, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +210,9 @@ class Supervisor:
             return
         if code == EXIT_CANNOT_START:
             self._failure = f"worker {worker.name} cannot start (see the line above)"
+            self._stop_requested = True
+        elif code == EXIT_NO_LOG_DIRECTORY:
+            self._failure = "all log directories have failed (see the lines above)"
             self._stop_requested = True
         elif not may_go_on:
             self._failure = f"worker {worker.name} {how} and has failed too often within a minute"

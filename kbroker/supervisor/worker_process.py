@@ -10,10 +10,12 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
-from kbroker.errors import StartupError
+from kbroker.errors import NoLogDirectory, StartupError
 
 EXIT_CANNOT_START = 78
 """A worker's exit code when trying again cannot help (EX_CONFIG): the broker stops."""
+EXIT_NO_LOG_DIRECTORY = 74
+"""A worker's exit code when no log directory is left (EX_IOERR): the broker stops (KIP-112)."""
 
 _PR_SET_PDEATHSIG = 1
 _FAILURE_WINDOW_MS = 60_000
@@ -66,6 +68,9 @@ class WorkerProcess:
         except StartupError as error:
             sys.stderr.write(f"kbroker: {error}\n")
             status = EXIT_CANNOT_START
+        except NoLogDirectory as error:
+            sys.stderr.write(f"kbroker: {self.name}: {error}\n")
+            status = EXIT_NO_LOG_DIRECTORY
         except SystemExit as reason:
             sys.stderr.write(f"kbroker: {self.name}: {reason}\n")
         except BaseException:

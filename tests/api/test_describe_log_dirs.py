@@ -26,8 +26,8 @@ def dirs(world, tmp_path) -> list[str]:
     return paths
 
 
-def describe(world, dirs, version=5, failed=(), topics=None):
-    handler = DescribeLogDirsHandler(world.view, world.partitions, dirs, failed)
+def describe(world, dirs, version=5, failed=(), topics=None, offline=0):
+    handler = DescribeLogDirsHandler(world.view, world.partitions, dirs, failed, lambda: offline)
     request = DescribeLogDirsRequest(topics=topics)
     return world.send(handler.handle_describe_log_dirs, request, version).response(DescribeLogDirsResponse).results
 
@@ -60,15 +60,21 @@ def test_only_the_partitions_asked_for(world, dirs) -> None:
 
 def test_failed_directories(world, dirs) -> None:
     """One failed while the broker ran, one could not be used from the start."""
-    row = world.view.topic("t").partitions[1].row
-    world.partitions.publish(row, world.partitions.read(row)._replace(state=PartitionRowState.OFFLINE))
-    one, two, three = describe(world, dirs, failed=["/bad"])
+    one, two, three = describe(world, [*dirs, "/bad"], failed=["/bad"], offline=0b10)
     assert [(result.log_dir, result.error_code) for result in (one, two, three)] == [
         (dirs[0], 0),
         (dirs[1], 56),
         ("/bad", 56),
     ]
     assert two.topics == []
+
+
+def test_a_partition_that_is_offline_alone_takes_no_directory_with_it(world, dirs) -> None:
+    row = world.view.topic("t").partitions[1].row
+    world.partitions.publish(row, PartitionRow(state=PartitionRowState.OFFLINE))
+    one, two = describe(world, dirs)
+    assert (one.error_code, two.error_code) == (0, 0)
+    assert (sizes(one), sizes(two)) == ({"t": {0: 100}}, {"t": {2: 300}})
 
 
 def test_directory_that_vanished(world, dirs) -> None:

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from kbroker.cluster.adoption import AdoptedTopic, AdoptionPlan, plan_adoption
-from kbroker.errors import StartupError
 from kbroker.metadata.image import PartitionState, TopicState
+from kbroker.protocol.record_batch import BatchBuilder
 from kbroker.storage.checkpoints import write_partition_metadata
 
 A, B = b"a" * 16, b"b" * 16
@@ -68,7 +68,79 @@ def test_what_is_no_partition_is_left_alone(log_dir):
     partition(log_dir, "a-0.0123456789abcdef0123456789abcdef-future", A)
     partition(log_dir, "lost+found", segment=False)
     open(f"{log_dir}/file-1", "wb").close()
-    assert plan_adoption([log_dir], {}, {}) == AdoptionPlan()
+    plan = plan_adoption([log_dir], {}, {})
+    assert (plan.topics, plan.garbage, plan.summary) == ((), (), "")
+    assert "\n" not in plan.strangers
+    for told in ("backup-2024 (holds no log)", "-future (a copy", "lost+found (no partition's name)"):
+        assert told in plan.strangers
+    assert "__cluster_metadata" not in plan.strangers
+    assert "-delete" not in plan.strangers
+
+
+def test_a_segment_that_is_none_makes_no_partition(log_dir):
+    """Nor does a name that only looks like a segment's."""
+    for name in ("a-0/00000000000000000000.log", "b-0/application-20241125.log", "c-0/00000000000000000000.log.swp"):
+        partition(log_dir, name.partition("/")[0], segment=False)
+        with open(f"{log_dir}/{name}", "wb") as file:
+            file.write(b"no batch " * 20)
+    os.mkdir(f"{log_dir}/d-0")
+    os.mkdir(f"{log_dir}/d-0/00000000000000000000.log")
+    plan = plan_adoption([log_dir], {}, {})
+    assert plan.topics == ()
+    assert plan.strangers.count("holds no log") == 4
+
+
+def test_a_valid_batch_makes_a_partition(log_dir):
+    directory = partition(log_dir, "a-0", segment=False)
+    builder = BatchBuilder(base_offset=7)
+    builder.append(None, b"x")
+    with open(f"{directory}/00000000000000000007.log", "wb") as file:
+        file.write(builder.build())
+    assert [topic.name for topic in plan_adoption([log_dir], {}, {}).topics] == ["a"]
+
+
+def test_links_are_followed_only_to_logs_elsewhere(log_dir, tmp_path):
+    partition(log_dir, "a-0", A)
+    os.symlink(f"{log_dir}/a-0", f"{log_dir}/b-0")
+    os.symlink(f"{log_dir}/a-0", f"{log_dir}/a-1")
+    os.symlink("/nonexistent", f"{log_dir}/c-0")
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(tmp_path / "elsewhere", f"{log_dir}/d-0")
+    partition(str(tmp_path), "other-disk", B)
+    os.symlink(tmp_path / "other-disk", f"{log_dir}/e-0")
+    plan = plan_adoption([log_dir], {}, {})
+    assert {(topic.name, len(topic.leader_epochs)) for topic in plan.topics} == {("a", 1), ("e", 1)}
+    assert plan.strangers.count("which lies in log.dirs itself") == 2
+    assert "c-0 (a link to nowhere)" in plan.strangers
+    assert "d-0 (holds no log)" in plan.strangers
+
+
+def test_a_copy_of_another_topics_partition_is_left_alone(log_dir):
+    partition(log_dir, "a-0", A)
+    partition(log_dir, "backup-2024", A)
+    plan = plan_adoption([log_dir], known("a", A, 1), {})
+    assert plan.topics == ()
+    assert "backup-2024 (its partition.metadata names the id of topic a)" in plan.strangers
+    plan = plan_adoption([log_dir], {}, {})
+    assert [topic.name for topic in plan.topics] == ["a"]
+    assert "backup-2024 (its partition.metadata names the id of topic a)" in plan.strangers
+
+
+def test_what_there_is_no_room_for_is_left_alone(log_dir):
+    """A date is no partition number; it must not take the room of real topics, nor stop the start."""
+    partition(log_dir, "dump-20241125")
+    partition(log_dir, "a-2")
+    plan = plan_adoption([log_dir], {}, {}, room=16_000)
+    assert [topic.name for topic in plan.topics] == ["a"]
+    assert "dump-20241125 (this broker has no room for 20241126 partitions)" in plan.strangers
+
+
+def test_numbers_as_we_never_write_them_are_no_partitions(log_dir):
+    for name in ("a-00", "a-01", "a-2147483648", "a-9999999999"):
+        partition(log_dir, name)
+    plan = plan_adoption([log_dir], {}, {})
+    assert plan.topics == ()
+    assert plan.strangers.count("no partition's name") == 4
 
 
 def test_an_empty_directory_with_a_topic_id_is_a_partition(log_dir):
@@ -96,19 +168,25 @@ def test_a_topic_created_again_is_not_garbage(log_dir):
     assert plan_adoption([log_dir], known("a", B, 1), {A: "a"}) == AdoptionPlan()
 
 
-def test_one_partition_in_two_places_is_explained(log_dir, tmp_path):
+def test_one_partition_in_two_places_is_one_partition(log_dir, tmp_path):
+    """Which of the two is its log is told by whoever opens it."""
     partition(log_dir, "a-0", A)
     partition(str(tmp_path / "more"), "a-0", A)
-    with pytest.raises(StartupError, match=r"more/a-0 and .*logs/a-0 both hold partition 0 of topic a"):
-        plan_adoption([log_dir, str(tmp_path / "more")], {}, {})
-    with pytest.raises(StartupError, match="both hold"):
-        plan_adoption([log_dir, str(tmp_path / "more")], known("a", A, 1), {})
+    plan = plan_adoption([log_dir, str(tmp_path / "more")], {}, {})
+    assert plan.topics == (AdoptedTopic("a", A, (0,), frozenset({0})),)
+    assert plan_adoption([log_dir, str(tmp_path / "more")], known("a", A, 1), {}) == AdoptionPlan()
 
 
-def test_two_topics_of_one_name_are_explained(log_dir):
+def test_of_two_topics_of_one_name_one_is_adopted(log_dir):
+    """That of the store; else the one with more directories, or with the lowest partition."""
     partition(log_dir, "a-0", A)
     partition(log_dir, "a-1", B)
-    with pytest.raises(StartupError, match=r"different topic ids for topic a"):
-        plan_adoption([log_dir], {}, {})
-    with pytest.raises(StartupError, match=r"a-1 belongs to another topic a"):
-        plan_adoption([log_dir], known("a", A, 1), {})
+    plan = plan_adoption([log_dir], {}, {})
+    assert plan.topics == (AdoptedTopic("a", A, (0,), frozenset({0})),)
+    assert "a-1 (its partition.metadata names another id than most of topic a)" in plan.strangers
+    plan = plan_adoption([log_dir], known("a", A, 1), {})
+    assert plan.topics == ()
+    assert "a-1 (its partition.metadata names another id than topic a has)" in plan.strangers
+    partition(log_dir, "a-2", B)
+    (topic,) = plan_adoption([log_dir], {}, {}).topics
+    assert (topic.topic_id, topic.found) == (B, {1, 2})

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 
 import pytest
 
-from kbroker.errors import KafkaError, StartupError
+from kbroker.errors import KafkaError
 from kbroker.shared.partition_table import PartitionRowState
 from kbroker.storage import checkpoints
 from kbroker.storage.log_config import LogConfig
 from kbroker.storage.log_manager import LogManager, LogManagerConfig
-from kbroker.types import TopicPartition
+from kbroker.types import ZERO_UUID, TopicPartition
 
 STORAGE_ERROR = 56
 TOPIC_ID = b"i" * 16
@@ -34,10 +36,16 @@ def dirs(tmp_path):
 def make(dirs, clock):
     managers = []
 
-    def make_(config=None, *, worker=0, log_dirs=None, owns=lambda _: True, was_clean=None, **options):
+    def make_(
+        config=None, *, worker=0, log_dirs=None, owns=lambda _: True, was_clean=None, topic_id_of=None, **options
+    ):
         log_dirs = log_dirs or dirs
         manager = LogManager(log_dirs, lambda _: config or LogConfig(), clock, worker=worker, **options)
-        manager.open_all(owns, was_clean if was_clean is not None else [False] * len(log_dirs))
+        manager.open_all(
+            owns,
+            was_clean if was_clean is not None else [False] * len(log_dirs),
+            topic_id_of=topic_id_of or (lambda _: ZERO_UUID),
+        )
         managers.append(manager)
         return manager
 
@@ -186,11 +194,94 @@ def test_a_log_left_over_from_a_full_disk_is_opened_where_it_lies(make, append, 
     assert os.listdir(dirs[0]) == []
 
 
-def test_a_partition_in_two_directories_stops_the_start(make, dirs):
+def test_of_two_directories_of_a_partition_the_one_with_records_is_its_log(make, append, dirs, caplog):
+    first = make(log_dirs=dirs[1:])
+    append(first.create(partition(0), TOPIC_ID), 3)
+    stop(first, dirs[1:])
+    os.mkdir(f"{dirs[0]}/t-0")
+    log = make().create(partition(0), TOPIC_ID, is_new=False)
+    assert (log.directory, log.log_end_offset) == (f"{dirs[1]}/t-0", 3)
+    assert os.listdir(f"{dirs[0]}/t-0") == []
+    assert f"left alone: {dirs[0]}/t-0" in caplog.text
+
+
+def test_a_partition_with_records_in_two_directories_is_not_served_until_one_is_gone(make, append, dirs):
+    """The others are."""
     for path in dirs:
-        os.mkdir(f"{path}/t-0")
-    with pytest.raises(StartupError, match="t-0 is in two log directories"):
-        make()
+        manager = make(log_dirs=[path])
+        append(manager.create(partition(0), TOPIC_ID), 1)
+        stop(manager, [path])
+    manager = make()
+    assert manager.create(partition(1), TOPIC_ID).log_end_offset == 0
+    with pytest.raises(KafkaError, match=f"{dirs[0]}/t-0 and {dirs[1]}/t-0 both hold its log") as caught:
+        manager.create(partition(0), TOPIC_ID, is_new=False)
+    assert caught.value.code == STORAGE_ERROR
+    os.rename(f"{dirs[0]}/t-0", f"{dirs[0]}/away")
+    assert manager.create(partition(0), TOPIC_ID, is_new=False).log_end_offset == 1
+
+
+def test_a_directory_of_another_topic_beside_the_log_keeps_its_place(make, append, dirs):
+    for path, topic_id in zip(dirs, (b"j" * 16, TOPIC_ID), strict=True):
+        manager = make(log_dirs=[path])
+        append(manager.create(partition(0), topic_id), 1)
+        stop(manager, [path])
+    before = sorted(os.listdir(f"{dirs[0]}/t-0"))
+    manager = make(topic_id_of=lambda _: TOPIC_ID)
+    assert manager.create(partition(0), TOPIC_ID, is_new=False).directory == f"{dirs[1]}/t-0"
+    assert sorted(os.listdir(f"{dirs[0]}/t-0")) == before
+
+
+def test_what_lies_where_a_new_partition_should_is_left_alone(make, dirs, tmp_path):
+    """Another log directory takes it; without one the partition waits until somebody moves the thing away."""
+    os.mkdir(f"{dirs[0]}/t-0")
+    open(f"{dirs[0]}/t-0/notes.txt", "w").close()
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(tmp_path / "elsewhere", f"{dirs[0]}/t-1")
+    assert make(topic_id_of=lambda _: None).create(partition(0), TOPIC_ID).directory == f"{dirs[1]}/t-0"
+    alone = make(log_dirs=dirs[:1], topic_id_of=lambda _: None)
+    for number in (0, 1):
+        with pytest.raises(KafkaError, match=f"t-{number} is in the way of a new partition"):
+            alone.create(partition(number), TOPIC_ID)
+    assert os.listdir(f"{dirs[0]}/t-0") == ["notes.txt"]
+    assert os.listdir(tmp_path / "elsewhere") == []
+    os.unlink(f"{dirs[0]}/t-1")
+    assert alone.create(partition(1), TOPIC_ID).log_end_offset == 0
+
+
+def test_partitions_of_unknown_topics_are_not_opened(make, dirs):
+    os.mkdir(f"{dirs[0]}/ghost-0")
+    assert make(topic_id_of=lambda _: None).logs == {}
+    assert os.listdir(f"{dirs[0]}/ghost-0") == []
+
+
+def test_only_what_is_left_of_logs_is_removed(make, dirs, clock, tmp_path):
+    mark = "0123456789abcdef0123456789abcdef"
+    for name in (f"t-0.{mark}-delete", f"t-1.{mark}-delete", "t-2.abc-delete", f"t-3.{mark}-stray"):
+        os.mkdir(f"{dirs[0]}/{name}")
+    open(f"{dirs[0]}/t-1.{mark}-delete/notes.txt", "w").close()
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(tmp_path / "elsewhere", f"{dirs[0]}/t-4.{mark}-delete")
+    manager = make()
+    clock.advance(HOUR)
+    manager.tick(clock.wall_ms())
+    assert sorted(os.listdir(dirs[0])) == [
+        f"t-1.{mark}-delete",
+        "t-2.abc-delete",
+        f"t-3.{mark}-stray",
+        f"t-4.{mark}-delete",
+    ]
+    assert os.path.isdir(tmp_path / "elsewhere")
+
+
+def test_strangers_files_in_a_partitions_directory_stay(make, append, dirs):
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID), 2)
+    stop(manager, dirs[:1])
+    strange = ("notes.tmp", "old.deleted", "application-20241125.log", "a.swap", "b.cleaned", "sub")
+    for name in strange:
+        os.mkdir(f"{dirs[0]}/t-0/{name}")
+    assert make(log_dirs=dirs[:1]).create(partition(0), TOPIC_ID, is_new=False).log_end_offset == 2
+    assert set(strange) <= set(os.listdir(f"{dirs[0]}/t-0"))
 
 
 def test_what_is_no_partition_is_left_alone(make, dirs):
@@ -361,3 +452,153 @@ def test_much_retention_is_spread_over_several_ticks(make, append, clock, monkey
     clock.advance(HOUR)
     changed = [len(manager.tick(clock.wall_ms())) for _ in range(4)]
     assert changed == [2, 2, 1, 0]
+
+
+# ------------------------------------------------------------------------------- what concerns less than a directory
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Have the system refuse to open files for writing whose path ends so, with an error number; 0: no more."""
+    refused = {}
+    really_open = os.open
+
+    def open_(path, flags, *arguments, **options):
+        for ending, number in refused.items():
+            if number and str(path).endswith(ending) and flags & (os.O_RDWR | os.O_WRONLY):
+                raise OSError(number, os.strerror(number), path)
+        return really_open(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_)
+    return refused
+
+
+def test_a_fault_of_one_partitions_file_takes_only_that_log_offline_until_it_can_be_opened(make, append, dirs, refuse):
+    manager = make(log_dirs=dirs[:1])
+    for number in (0, 1):
+        append(manager.create(partition(number), TOPIC_ID), 2)
+        manager.logs[partition(number)].close_files()
+    refuse["t-0/00000000000000000000.log"] = errno.EACCES
+    with pytest.raises(KafkaError, match="give the broker's user access") as caught:
+        append(manager.logs[partition(0)])
+    assert caught.value.code == STORAGE_ERROR
+    assert manager.logs[partition(0)].row().state == PartitionRowState.OFFLINE
+    append(manager.logs[partition(1)])
+    assert manager.offline_dirs == []
+    refuse.clear()
+    log = manager.create(partition(0), TOPIC_ID, is_new=False)
+    assert (log.row().state, log.log_end_offset) == (PartitionRowState.ONLINE, 2)
+    append(log)
+
+
+def test_a_shortage_of_descriptors_is_met_with_those_of_idle_logs(make, append, dirs, monkeypatch):
+    manager = make(log_dirs=dirs[:1])
+    for number in range(4):
+        append(manager.create(partition(number), TOPIC_ID))
+    really_open, room = os.open, [0]
+
+    def open_(*arguments, **options):
+        if not room[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        room[0] -= 1
+        return really_open(*arguments, **options)
+
+    close_files = type(manager.logs[partition(0)]).close_files
+
+    def freed(log):
+        was_open = close_files(log)
+        room[0] += 10 * was_open
+        return was_open
+
+    manager.logs[partition(3)].close_files()
+    monkeypatch.setattr("kbroker.storage.log.Log.close_files", freed)
+    monkeypatch.setattr(os, "open", open_)
+    append(manager.logs[partition(3)])
+    room[0] = 0
+    assert manager.create(partition(4), TOPIC_ID).log_end_offset == 0
+    room[0] = 0
+    for log in manager.logs.values():
+        close_files(log)
+    with pytest.raises(KafkaError, match="ulimit"):
+        append(manager.logs[partition(1)])
+    room[0] = 100
+    append(manager.logs[partition(1)])
+    assert manager.offline_dirs == []
+
+
+def test_a_file_that_may_grow_no_larger_is_followed_by_a_new_segment(make, append, dirs, monkeypatch):
+    manager = make(log_dirs=dirs[:1])
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log, 3)
+    pwritev = os.pwritev
+
+    def limited(fd, buffers, position):
+        if position:
+            raise OSError(errno.EFBIG, "File too large")
+        return pwritev(fd, buffers, position)
+
+    monkeypatch.setattr(os, "pwritev", limited)
+    with pytest.raises(KafkaError, match="files grow larger"):
+        append(log)
+    append(log)
+    assert log.segment_base_offsets == [0, 3]
+    assert (log.row().state, log.log_end_offset) == (PartitionRowState.ONLINE, 4)
+
+
+def test_a_log_whose_file_was_removed_is_offline_until_the_restart(make, append, dirs, clock):
+    """What it acknowledged is gone; to go on with an empty log would tell nobody."""
+    manager = make(log_dirs=dirs[:1])
+    for number in (0, 1):
+        append(manager.create(partition(number), TOPIC_ID))
+    shutil.rmtree(f"{dirs[0]}/t-0")
+    clock.advance(1000)
+    assert manager.tick(clock.wall_ms()) == [manager.logs[partition(0)]]
+    with pytest.raises(KafkaError, match="removed under the broker"):
+        manager.create(partition(0), TOPIC_ID, is_new=False)
+    append(manager.logs[partition(1)])
+    assert manager.offline_dirs == []
+    assert not os.path.exists(f"{dirs[0]}/t-0")
+
+
+def test_a_directory_that_was_removed_is_offline_and_not_made_anew(make, append, dirs, clock):
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID))
+    shutil.rmtree(dirs[0])
+    with pytest.raises(KafkaError):
+        manager.create(partition(1), TOPIC_ID)
+    assert not os.path.exists(dirs[0])
+    assert manager.offline_dirs == dirs[:1]
+    assert manager.tick(clock.wall_ms()) == [manager.logs[partition(0)]]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_tried_again(make, append, dirs, clock, refuse, caplog):
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID))
+    refuse["replication-offset-checkpoint.0.tmp"] = errno.EISDIR
+    clock.advance(60_000)
+    assert manager.tick(clock.wall_ms()) == []
+    assert "replication-offset-checkpoint of log directory" in caplog.text
+    assert manager.offline_dirs == []
+    refuse.clear()
+    clock.advance(60_000)
+    manager.tick(clock.wall_ms())
+    assert checkpoints.read_merged_checkpoint(dirs[0], checkpoints.REPLICATION_CHECKPOINT) == {partition(0): 1}
+
+
+def test_a_flush_without_descriptors_is_tried_again(make, append, clock, dirs, monkeypatch):
+    manager = make(LogConfig(flush_messages=1), log_dirs=dirs[:1])
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log)
+    really_open = os.open
+
+    def refused(*_arguments, **_options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", refused)
+    outcome = []
+    manager.flush_in_background(log, log.flush_plan(), outcome.append)
+    assert (outcome, manager.offline_dirs, log.row().state) == ([False], [], PartitionRowState.ONLINE)
+    monkeypatch.setattr(os, "open", really_open)
+    clock.advance(1000)
+    manager.tick(clock.wall_ms())
+    assert log.recovery_point == 1
