@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping
 
 from kbroker.errors import ConfigError
+from kbroker.log_floods import FloodFilter
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL")
 """Names of levels accepted: Python's and log4j's."""
@@ -28,6 +29,8 @@ _JOURNAL_FORMAT = "[%(kbroker_process)s] %(message)s"
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG_PRIORITY = 7
 """Levels at and above which syslog's priorities count."""
+
+_LONGEST_NAME = 100
 
 
 class _JournalFormatter(logging.Formatter):
@@ -48,6 +51,7 @@ class _PrefixFilter(logging.Filter):
 
 
 _PREFIX = _PrefixFilter()
+_FLOODS = FloodFilter()
 
 
 def set_up_logging(level: str | None = None, environ: Mapping[str, str] | None = None) -> None:
@@ -66,6 +70,7 @@ def set_up_logging(level: str | None = None, environ: Mapping[str, str] | None =
     handler.setFormatter(
         _JournalFormatter(_JOURNAL_FORMAT) if writes_to_journal(environ) else logging.Formatter(_FORMAT)
     )
+    handler.addFilter(_FLOODS)
     handler.addFilter(_PREFIX)
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -103,3 +108,23 @@ def for_standard_error(text: str, level: int = logging.ERROR) -> str:
 def set_process_prefix(prefix: str) -> None:
     """Mark the log lines of this process, and of processes it forks, with `prefix`, such as "io-2"."""
     _PREFIX.prefix = prefix
+
+
+def tell_left_out(*, everything: bool = False) -> None:
+    """Write how many lines this process has left out of a flood; `everything`: also of one that goes on."""
+    _FLOODS.tell(everything=everything)
+
+
+def name_client(host: str, port: int, client_id: str | None = None) -> str:
+    """
+    Return how log lines name a client: where it is, and what it calls itself.
+
+    host       its address, with or without the leading slash that Kafka shows
+    client_id  None: it has not said one. No name breaks a line or makes it long
+    """
+    host = host.removeprefix("/")
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if client_id is None:
+        return address
+    shown = client_id if len(client_id) <= _LONGEST_NAME else client_id[:_LONGEST_NAME] + "…"
+    return f"{address} (client id {shown!r})"

@@ -7,7 +7,14 @@ import re
 import pytest
 
 from kbroker.errors import ConfigError
-from kbroker.logging_setup import for_standard_error, set_process_prefix, set_up_logging, with_priority
+from kbroker.logging_setup import (
+    for_standard_error,
+    name_client,
+    set_process_prefix,
+    set_up_logging,
+    tell_left_out,
+    with_priority,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +92,28 @@ def test_a_line_without_a_logger(monkeypatch) -> None:
     monkeypatch.setenv("JOURNAL_STREAM", journal())
     assert for_standard_error("kbroker: no\nmore") == "<3>kbroker: no\n<3>more"
     assert with_priority("x", logging.NOTSET) == "<7>x"
+
+
+@pytest.mark.parametrize(
+    ("client", "words"),
+    [
+        (("/192.0.2.1", 40412), "192.0.2.1:40412"),
+        (("/2001:db8::1", 40412, "app"), "[2001:db8::1]:40412 (client id 'app')"),
+        (("/192.0.2.1", 0, ""), "192.0.2.1:0 (client id '')"),
+        (("h", 1, "a\nb\x1b[2J"), r"h:1 (client id 'a\nb\x1b[2J')"),
+        (("h", 1, "x" * 30_000), f"h:1 (client id '{'x' * 100}…')"),
+    ],
+)
+def test_a_client_is_named_in_one_short_line(client, words: str) -> None:
+    assert name_client(*client) == words
+
+
+def test_a_flood_is_limited_on_its_way_out(capsys) -> None:
+    set_up_logging(None, {})
+    set_process_prefix("net-0")
+    for port in range(500):
+        logging.getLogger("kbroker.net.connection").warning("Connection of h:%d closed: too old", port)
+    tell_left_out(everything=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) < 20
+    assert lines[-1].endswith("WARN [net-0] Connection of h:499 closed: too old (… 490 more of these in the last 1 s)")

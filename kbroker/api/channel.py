@@ -73,4 +73,5 @@ def forwarded(context: RequestContext, body: bytes | None = None) -> ForwardedRe
         context.client_id or "",
         context.connection.client_host,
         context.body() if body is None else body,
+        context.connection.client_port,
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from kbroker.logging_setup import name_client
 from kbroker.protocol.schema import Message, Payload
 from kbroker.shared.request_arena import Block
 
@@ -40,8 +41,11 @@ class ConnectionInfo:
 
     def client_address(self) -> str:
         """Return where the client is, for people."""
-        host = self.client_host[1:]
-        return f"[{host}]:{self.client_port}" if ":" in host else f"{host}:{self.client_port}"
+        return name_client(self.client_host, self.client_port)
+
+    def client_named(self, client_id: str | None) -> str:
+        """Return where the client is and what it calls itself, for people."""
+        return name_client(self.client_host, self.client_port, client_id)
 
 
 class Shortcut:

@@ -31,7 +31,7 @@ from kbroker.config.broker_config import BrokerConfig
 from kbroker.config.listeners import Listener
 from kbroker.errors import StartupError
 from kbroker.io_workers import worker as io_worker
-from kbroker.logging_setup import set_process_prefix
+from kbroker.logging_setup import set_process_prefix, tell_left_out
 from kbroker.net import worker as network_worker
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerKind
@@ -253,7 +253,20 @@ def _worker_mains(
             ),
         )
 
-    return {WorkerKind.CLUSTER: cluster, WorkerKind.NETWORK: network, WorkerKind.IO: io}
+    mains = {WorkerKind.CLUSTER: cluster, WorkerKind.NETWORK: network, WorkerKind.IO: io}
+    return {kind: _telling_all(main) for kind, main in mains.items()}
+
+
+def _telling_all(main: Callable[[int], None]) -> Callable[[int], None]:
+    """Return `main` so that it ends with the lines that a flood has cost."""
+
+    def run(number: int) -> None:
+        try:
+            main(number)
+        finally:
+            tell_left_out(everything=True)
+
+    return run
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from kbroker.errors import ConfigError
 from kbroker.ipc.command_server import CommandServer
 from kbroker.ipc.commands import Command, CommandKind, body_of, unpack_request
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.logging_setup import name_client, tell_left_out
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import BrokerState, Endpoint
 from kbroker.shared.layout import SharedState
@@ -158,6 +159,7 @@ class ClusterWorker:
     def _beat(self) -> None:
         self._table.set(0, WorkerField.HEARTBEAT_MS, time.monotonic_ns() // 1_000_000)
         self._table.set(0, WorkerField.PARTITIONS, self._rows.capacity - self._rows.free)
+        tell_left_out()
 
     def _check_stop(self) -> None:
         if self._table.get(0, WorkerField.STOP_STAGE):
@@ -181,9 +183,8 @@ class ClusterWorker:
             body = outcome.response.encode(request.api_version)
         except Exception:
             # A bug of ours. Nobody else should lose the controller to it: this client is told, and what was changed is.
-            logger.exception(
-                "Request of %s failed: API %d v%d", request.client_host, request.api_key, request.api_version
-            )
+            named = name_client(request.client_host, request.client_port, request.client_id)
+            logger.exception("Request of %s failed: API %d v%d", named, request.api_key, request.api_version)
             body = b""
         self._answer(sender, command.command_id, body, delta, before)
 

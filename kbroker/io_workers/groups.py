@@ -25,6 +25,7 @@ from kbroker.io_workers.partitions import OwnedPartitions, PartitionChanges
 from kbroker.ipc.command_server import Completions
 from kbroker.ipc.commands import Command, unpack_request
 from kbroker.ipc.event_loop import EventLoop, Timer
+from kbroker.logging_setup import name_client
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.registry import request_class
 from kbroker.protocol.record_batch import iterate_batch_headers
@@ -78,7 +79,8 @@ class GroupCoordinators:
             self._runtime.handle(token, forwarded.api_key, version, request, client, now_ms)
         except Exception:
             # A bug of ours. This client is told; the worker's partitions and everybody else's groups go on.
-            logger.exception("Request of %s failed: %s v%d", forwarded.client_host, type(request).__name__, version)
+            named = name_client(forwarded.client_host, forwarded.client_port, forwarded.client_id)
+            logger.exception("Request of %s failed: %s v%d", named, type(request).__name__, version)
             if token in self._tokens:
                 self._reply(token, error_response(request, version, ErrorCode.UNKNOWN_SERVER_ERROR))
 

@@ -25,6 +25,7 @@ from kbroker.io_workers.partitions import OwnedPartitions, PartitionChanges, log
 from kbroker.ipc.command_server import CommandServer, Completions
 from kbroker.ipc.commands import SENDER, Command, CommandKind, body_of
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.logging_setup import tell_left_out
 from kbroker.metadata.delta import decode_delta
 from kbroker.metadata.image import MissedDelta
 from kbroker.protocol.error_codes import ErrorCode
@@ -161,6 +162,7 @@ class IoWorker:
         table.set(self._number, WorkerField.HEARTBEAT_MS, time.monotonic_ns() // 1_000_000)
         table.set(self._number, WorkerField.REQUESTS, self._dispatcher.appends)
         table.set(self._number, WorkerField.PARTITIONS, len(self._dispatcher.partitions))
+        tell_left_out()
 
     def _tick(self) -> None:
         if self._ready:

@@ -8,8 +8,8 @@ A ZeroMQ message is [sender header][command]...: everything one turn of the send
 
     APPEND          body: acks int16, pad, timeout ms int32, then so many entries of
                     =iqi: partition row, arena position, bytes
-    REQUEST         body: api key int16, version int16, client id size int16, host size int16, client id, host,
-                    request body
+    REQUEST         body: api key int16, version int16, client id size int16, host size int16, port uint16,
+                    client id, host, request body
     CALL            body: JSON {"call": name, ...}: between our own workers, never a client's
     REPLY           body: the answer to REQUEST (an encoded response) or to CALL (JSON)
 
@@ -70,7 +70,7 @@ ONE_APPEND_RECORD: Final = Struct("=IIBxHI2xH4xQ8xiqi")
 What is read of a record in a ring of appends that holds one APPEND of one entry, as most do: generation meant, one
 under way; MESSAGE, sender, its generation; entries, command id; partition row, arena position, bytes.
 """
-REQUEST_HEAD: Final = Struct("=hhhh")
+REQUEST_HEAD: Final = Struct("=hhhhH")
 
 COMPLETION_HEAD: Final = Struct("=QI")
 COMPLETION_ENTRY: Final = Struct("=hxxxxxxqqq")
@@ -116,6 +116,7 @@ class ForwardedRequest(NamedTuple):
     client_id: str
     client_host: str
     body: bytes
+    client_port: int = 0
 
 
 def pack_command(kind: int, command_id: int, body: bytes, count: int = 0) -> bytes:
@@ -137,13 +138,13 @@ def pack_request(command_id: int, request: ForwardedRequest) -> bytes:
     """Return a REQUEST command."""
     client_id = request.client_id.encode()[:32767]
     host = request.client_host.encode()
-    head = REQUEST_HEAD.pack(request.api_key, request.api_version, len(client_id), len(host))
+    head = REQUEST_HEAD.pack(request.api_key, request.api_version, len(client_id), len(host), request.client_port)
     return pack_command(CommandKind.REQUEST, command_id, b"".join((head, client_id, host, request.body)))
 
 
 def unpack_request(message: bytes, command: Command) -> ForwardedRequest:
     """Read the body of a REQUEST command."""
-    api_key, version, id_bytes, host_bytes = REQUEST_HEAD.unpack_from(message, command.position)
+    api_key, version, id_bytes, host_bytes, port = REQUEST_HEAD.unpack_from(message, command.position)
     start = command.position + REQUEST_HEAD.size
     end_id = start + id_bytes
     end_host = end_id + host_bytes
@@ -153,6 +154,7 @@ def unpack_request(message: bytes, command: Command) -> ForwardedRequest:
         message[start:end_id].decode(errors="replace"),
         message[end_id:end_host].decode(),
         message[end_host : command.position + command.size_bytes],
+        port,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from kbroker.api.request import ConnectionInfo
 from kbroker.ipc.event_loop import EventLoop, Timer
+from kbroker.logging_setup import name_client
 from kbroker.net.connection_set import ConnectionSet
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Acceptor:
         client_host = _plain_ipv4(address[0])
         refusal = self._may_open(client_host)
         if refusal is not None:
-            logger.warning("Connection of %s refused: %s", client_host, refusal)
+            logger.warning("Connection of %s refused: %s", name_client(client_host, address[1]), refusal)
             sock.close()
             return
         try:

@@ -324,8 +324,7 @@ class Connection:
 
     def _client(self) -> str:
         """Return who the client is, for people: where it is and what it calls itself."""
-        address = self.info.client_address()
-        return address if self._client_id is None else f"{address} (client id {self._client_id!r})"
+        return self.info.client_named(self._client_id)
 
     def _wait_for_memory(self) -> None:
         self.waiting_for_memory = True

@@ -26,6 +26,7 @@ from kbroker.coordinator.group_partition import partition_for
 from kbroker.ipc.commands import CommandKind
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.ipc.request_channel import RequestChannel
+from kbroker.logging_setup import tell_left_out
 from kbroker.metadata.delta import decode_delta
 from kbroker.metadata.image import MetadataImage, MissedDelta
 from kbroker.net.acceptor import Acceptor
@@ -158,6 +159,7 @@ class NetworkWorker:
         table.set(self._number, WorkerField.CONNECTIONS, len(self._connections))
         table.set(self._number, WorkerField.REQUESTS, self._connections.requests)
         table.set(self._number, WorkerField.BYTES_IN, self._connections.bytes_in)
+        tell_left_out()
 
     def _check_turn(self) -> None:
         """Become ready once everything is there; see whether the supervisor wants the worker to stop."""

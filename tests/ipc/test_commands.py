@@ -35,7 +35,7 @@ TEXT = st.text(max_size=40)
 def test_a_forwarded_request_arrives_as_it_was_sent(
     key: int, version: int, name: str, body: bytes, number: int
 ) -> None:
-    request = ForwardedRequest(key, version, name, "/192.0.2.1", body)
+    request = ForwardedRequest(key, version, name, "/192.0.2.1", body, 65535)
     message = HEADER + pack_command(CommandKind.HELLO, 1, b"before") + pack_request(number, request)
     first, second = iterate_commands(message)
     assert body_of(message, first) == b"before"
