@@ -10,6 +10,7 @@ child whose standard error was redirected has the variable, too.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -103,6 +104,20 @@ def with_priority(text: str, level: int) -> str:
 def for_standard_error(text: str, level: int = logging.ERROR) -> str:
     """Return a line that is written to standard error without a logger, with its priority where that is the journal."""
     return with_priority(text, level) if writes_to_journal() else text
+
+
+def write_line_in_signal_handler(message: str) -> None:
+    """
+    Log a message at INFO from within a signal handler: past the buffer, which may be in use just now.
+
+    Does nothing while logging is not set up.
+    """
+    for handler in logging.getLogger().handlers:
+        if _PREFIX in handler.filters:
+            record = logging.LogRecord(__name__, logging.INFO, __file__, 0, "%s", (message,), None)
+            _PREFIX.filter(record)
+            with contextlib.suppress(OSError):
+                os.write(2, f"{handler.format(record)}\n".encode(errors="backslashreplace"))
 
 
 def set_process_prefix(prefix: str) -> None:

@@ -16,14 +16,15 @@ import resource
 import select
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import setproctitle
 
+from kbroker import __version__
 from kbroker.cli.directory_lock import lock_directory
-from kbroker.cli.run_file import RUN_FILE_NAME, remove_run_files
+from kbroker.cli.run_file import RUN_FILE_NAME, RUN_FILE_VERSION, remove_run_files
 from kbroker.clock import SystemClock
 from kbroker.cluster import worker as cluster_worker
 from kbroker.cluster.registration import NOT_CONFIGURED, BrokerRegistration, settle_identity
@@ -38,6 +39,7 @@ from kbroker.shared.worker_table import WorkerKind
 from kbroker.storage.checkpoints import begin_run, end_run, replace_file
 from kbroker.supervisor.listeners import BoundListener, bind
 from kbroker.supervisor.signals import SignalPipe
+from kbroker.supervisor.socket_activation import PassedSocket, match_sockets, take_sockets
 from kbroker.supervisor.supervisor import Supervisor
 from kbroker.supervisor.systemd import Notifier
 
@@ -59,11 +61,12 @@ def run_broker(config: BrokerConfig, signals: SignalPipe) -> int:
     Raises StartupError when it cannot start.
     """
     notifier = Notifier(os.environ)  # type: ignore[arg-type]
+    passed = take_sockets(os.environ)
     ephemeral = os.environ.pop(EPHEMERAL_DIRECTORY_VARIABLE, "")
     number = os.environ.pop(LIFELINE_VARIABLE, "")
     lifeline = int(number) if number.isdigit() else None
     try:
-        return _run(config, signals, notifier, lifeline)
+        return _run(config, passed, signals, notifier, lifeline)
     finally:
         # Only for a starter that is gone: one that lives may want to start a broker on these data again.
         if ephemeral and lifeline is not None and _has_ended(lifeline):
@@ -77,7 +80,13 @@ def _has_ended(lifeline: int) -> bool:
     return bool(poller.poll(0))
 
 
-def _run(config: BrokerConfig, signals: SignalPipe, notifier: Notifier, lifeline: int | None) -> int:
+def _run(
+    config: BrokerConfig,
+    passed: Sequence[PassedSocket],
+    signals: SignalPipe,
+    notifier: Notifier,
+    lifeline: int | None,
+) -> int:
     started = _Moment.now()
     set_process_prefix("supervisor")
     _raise_descriptor_limit()
@@ -96,7 +105,8 @@ def _run(config: BrokerConfig, signals: SignalPipe, notifier: Notifier, lifeline
         raise StartupError(
             f"{error.filename or directories[0]}: {error.strerror}; the broker's identity is kept there"
         ) from error
-    listeners = bind(config.listeners.listeners, config.sockets.socket_listen_backlog_size)
+    wanted = config.listeners.listeners
+    listeners = bind(wanted, config.sockets.socket_listen_backlog_size, match_sockets(wanted, passed))
     clean = _begin_runs(directories, failed)
     pools = config.pools
     shared = SharedState.create(
@@ -290,6 +300,8 @@ def _announcer(
 ) -> Callable[[dict[str, int]], None]:
     """Return what writes the run files: when the broker is ready, and whenever a worker was started anew."""
     content: dict[str, Any] = {
+        "version": RUN_FILE_VERSION,
+        "kbroker": __version__,
         "pid": os.getpid(),
         "started_ms": started.wall_ms,
         "started_boottime_ms": started.boottime_ms,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -173,7 +174,12 @@ def _code_of(modules: Commands, arguments: Sequence[str]) -> int:
 
 
 def _tell(text: str) -> None:
-    click.echo(f"kbroker: {text}", err=True)
+    line = f"kbroker: {text}"
+    if "JOURNAL_STREAM" in os.environ:
+        from kbroker.logging_setup import for_standard_error  # noqa: PLC0415 - under systemd only
+
+        line = for_standard_error(line)
+    click.echo(line, err=True)
 
 
 def _tell_output_failed(error: OutputFailed) -> int:

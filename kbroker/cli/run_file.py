@@ -17,9 +17,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kbroker import __version__
 from kbroker.errors import KbrokerError
 
 RUN_FILE_NAME = "kbroker-run.json"
+RUN_FILE_VERSION = 2
+"""Counts up whenever an older or a newer kbroker would misread the file; kbroker 0.1.0 wrote 1, and did not say so."""
 
 
 class RunFileError(KbrokerError):
@@ -59,6 +62,13 @@ def read_run_file(directory: str) -> RunInfo | None:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
+        version = int(content.get("version", RUN_FILE_VERSION if "started_boottime_ms" in content else 1))
+        if version != RUN_FILE_VERSION:
+            writer = str(content.get("kbroker") or ("a newer one" if version > RUN_FILE_VERSION else "0.1.0"))
+            raise RunFileError(
+                f"{path} is of format {version}, while kbroker {__version__} reads format {RUN_FILE_VERSION}; "
+                f"ask the kbroker that runs there ({writer})"
+            )
         return RunInfo(
             pid=int(content["pid"]),
             started_ms=int(content["started_ms"]),

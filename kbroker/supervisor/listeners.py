@@ -109,15 +109,16 @@ def bind(
 
 
 def _take_over(listener: Listener, sockets: Sequence[socket.socket]) -> BoundListener:
-    port = sockets[0].getsockname()[1]
-    taken = tuple(
-        BoundSocket(sock, not is_loopback_name(listener.host) or _leads_to(listener.host, sock)) for sock in sockets
-    )
-    return BoundListener(listener.name, listener.security_protocol, listener.host, port, taken)
-
-
-def _leads_to(host: str, sock: socket.socket) -> bool:
-    return str(sock.getsockname()[0]) in _looked_up_by_clients(host, sock.family)
+    """Return a listener with sockets that were bound as somebody else saw fit; its name counts if it fits them."""
+    address, port = sockets[0].getsockname()[:2]
+    by_name = [
+        not is_loopback_name(listener.host)
+        or sock.getsockname()[0] in _looked_up_by_clients(listener.host, sock.family)
+        for sock in sockets
+    ]
+    host = listener.host if listener.host_name and any(by_name) else str(address)
+    taken = tuple(map(BoundSocket, sockets, by_name))
+    return BoundListener(listener.name, listener.security_protocol, host, port, taken)
 
 
 def _bind_one(listener: Listener, backlog: int, *, both_families: bool) -> BoundListener:

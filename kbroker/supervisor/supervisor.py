@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerKind, WorkerState
-from kbroker.supervisor.signals import STOP_SIGNALS, SignalPipe
+from kbroker.supervisor.signals import STATE_SIGNAL, STOP_SIGNALS, SignalPipe
 from kbroker.supervisor.systemd import Notifier
 from kbroker.supervisor.worker_process import EXIT_CANNOT_START, EXIT_NO_LOG_DIRECTORY, WorkerProcess
 
@@ -173,6 +173,34 @@ class Supervisor:
                 self._stop_requested = True
             elif number == signal.SIGCHLD:
                 self._reap()
+            elif number == STATE_SIGNAL:
+                self._tell_state()
+            elif number == signal.SIGHUP and self._signals.of_terminal:
+                logger.info("SIGHUP received: the terminal is gone; stopping")
+                self._stop_requested = True
+            elif number == signal.SIGHUP:
+                logger.info("SIGHUP received; the configuration is read at a start: restart the broker to change it")
+
+    def _tell_state(self) -> None:
+        """Log what is known of each process, and have the workers log where they are."""
+        table = self._table
+        now = _now_ms()
+        logger.info("State of the supervisor (pid %d): %s", os.getpid(), "ready" if self._is_ready else "starting")
+        for worker in self._workers:
+            number = worker.number
+            logger.info(
+                "State of %s (pid %d): %s, last sign of life %d ms ago, started %d times, connections %d, requests %d",
+                worker.name,
+                worker.pid,
+                WorkerState(table.get(number, WorkerField.STATE)).name.lower(),
+                now - table.get(number, WorkerField.HEARTBEAT_MS),
+                table.get(number, WorkerField.GENERATION),
+                table.get(number, WorkerField.CONNECTIONS),
+                table.get(number, WorkerField.REQUESTS),
+            )
+            if worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, STATE_SIGNAL)
 
     def _reap(self) -> None:
         """

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from kbroker.errors import NoLogDirectory, StartupError
+from kbroker.logging_setup import for_standard_error
 
 EXIT_CANNOT_START = 78
 """A worker's exit code when trying again cannot help (EX_CONFIG): the broker stops."""
@@ -66,15 +67,15 @@ class WorkerProcess:
                 self.main()
                 status = 0
         except StartupError as error:
-            sys.stderr.write(f"kbroker: {error}\n")
+            _tell(f"kbroker: {error}")
             status = EXIT_CANNOT_START
         except NoLogDirectory as error:
-            sys.stderr.write(f"kbroker: {self.name}: {error}\n")
+            _tell(f"kbroker: {self.name}: {error}")
             status = EXIT_NO_LOG_DIRECTORY
         except SystemExit as reason:
-            sys.stderr.write(f"kbroker: {self.name}: {reason}\n")
+            _tell(f"kbroker: {self.name}: {reason}")
         except BaseException:
-            traceback.print_exc()
+            _tell(traceback.format_exc().rstrip())
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -96,3 +97,7 @@ class WorkerProcess:
         delay_ms = 0 if earlier == 0 else min(_MAX_DELAY_MS, _FIRST_DELAY_MS << (earlier - 1))
         self.start_at_ms = now_ms + delay_ms
         return len(failures) <= _MAX_FAILURES
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(for_standard_error(text) + "\n")

@@ -146,6 +146,30 @@ def test_a_damaged_or_missing_run_file_hides_no_broker(run, tmp_path: Path, hold
     assert run("stop", "--data-dir", str(tmp_path)).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": 99, "kbroker": "9.8.7"}, "of format 99, .* ask the kbroker that runs there \\(9\\.8\\.7\\)"),
+        ({"version": 99}, "of format 99, .* ask the kbroker that runs there \\(a newer one\\)"),
+        ({"started_boottime_ms": None}, "of format 1, .* ask the kbroker that runs there \\(0\\.1\\.0\\)"),
+    ],
+    ids=["newer", "newer, unnamed", "0.1.0"],
+)
+def test_a_run_file_of_another_kbroker_is_told_and_hides_no_broker(
+    run, tmp_path: Path, hold, changes: dict, words: str
+) -> None:
+    process = hold(tmp_path)
+    path = tmp_path / RUN_FILE_NAME
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    with pytest.raises(RunFileError, match=words):
+        read_run_file(str(tmp_path))
+    result = run("status", "--data-dir", str(tmp_path))
+    assert (result.exit_code, f"{process.pid}" in result.output) == (0, True)
+    assert "of format" in result.output
+    assert run("stop", "--data-dir", str(tmp_path)).exit_code == 0
+
+
 def test_each_log_directory_leads_to_the_broker(run, tmp_path: Path, hold) -> None:
     directories = [tmp_path / name for name in ("a", "b", "c")]
     for directory in directories:

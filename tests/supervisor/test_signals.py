@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
-from kbroker.supervisor.signals import STOP_SIGNALS, SignalPipe
+from kbroker.logging_setup import set_process_prefix, set_up_logging
+from kbroker.supervisor.signals import STATE_SIGNAL, STOP_SIGNALS, SignalPipe
 
 
 def exit_code_of(main: Callable[[], None]) -> int:
@@ -58,3 +61,55 @@ def test_workers_ignore_what_is_meant_for_the_supervisor() -> None:
         assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
 
     assert exit_code_of(main) == 0
+
+
+def test_a_hangup_that_was_ignored_at_the_start_stays_ignored() -> None:
+    """As nohup wants it."""
+
+    def main() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        pipe = SignalPipe()
+        pipe.open()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert pipe.read() == set()
+
+    assert exit_code_of(main) == 0
+
+
+def test_it_is_known_whether_there_is_a_terminal() -> None:
+    def without() -> None:
+        os.setsid()
+        pipe = SignalPipe()
+        pipe.open()
+        assert not pipe.of_terminal
+
+    assert exit_code_of(without) == 0
+    pid, terminal = pty.fork()
+    if not pid:
+        pipe = SignalPipe()
+        pipe.open()
+        os._exit(0 if pipe.of_terminal else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+
+
+def test_a_worker_that_is_asked_tells_where_it_is(tmp_path: Path) -> None:
+    """In one piece, with its name, whatever it was doing."""
+    log = tmp_path / "log"
+
+    def some_work() -> None:
+        os.kill(os.getpid(), STATE_SIGNAL)
+
+    def main() -> None:
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 2)
+        set_up_logging("INFO", {})
+        pipe = SignalPipe()
+        pipe.open()
+        pipe.leave_in_child()
+        set_process_prefix("io-3")
+        some_work()
+
+    assert exit_code_of(main) == 0
+    first, *stack = log.read_text().splitlines()
+    assert " INFO [io-3] Stack of process " in first
+    assert any("in some_work" in line for line in stack)

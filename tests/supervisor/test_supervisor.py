@@ -187,7 +187,7 @@ def test_a_worker_that_dies_is_started_again_under_a_new_generation_and_everybod
 def test_a_worker_killed_by_any_signal_is_started_again(run: Callable[..., Running]) -> None:
     """Also by one that has no name."""
     running = run()
-    for number in (signal.SIGUSR1, signal.SIGRTMIN + 3):
+    for number in (signal.SIGUSR2, signal.SIGRTMIN + 3):
         os.kill(running.pids()["net-0"], number)
     running.pids()
 

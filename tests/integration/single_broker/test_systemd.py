@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from raw_connection import RawConnection
+from told_addresses import told
 from waiting import eventually
+
+from kbroker.protocol.messages.api_versions import ApiVersionsRequest
 
 DEADLINE_S = 20
 
@@ -45,17 +51,32 @@ class Systemd:
 
 
 @contextmanager
-def started(data_dir: Path, address: str, **environment: str) -> Iterator[Systemd]:
+def started(
+    data_dir: Path, address: str, *arguments: str, passed: Sequence[socket.socket] = (), **environment: str
+) -> Iterator[Systemd]:
+    """Run a broker as systemd would, with these sockets from descriptor 3 on."""
+
+    def pass_sockets() -> None:
+        # Out of each other's way first.
+        for number, fd in enumerate([fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 100) for sock in passed]):
+            os.dup2(fd, 3 + number)
+
+    if passed:
+        environment = {"LISTEN_FDS": str(len(passed)), **environment}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind("\0" + address[1:] if address.startswith("@") else address)
         sock.settimeout(DEADLINE_S)
-        with (data_dir / "broker.log").open("wb") as log:
+        with (data_dir / "broker.log").open("ab") as log:
             process = subprocess.Popen(
                 [
+                    *("sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"),
                     *(sys.executable, "-m", "kbroker", "start"),
                     *("--override", f"log.dirs={data_dir}/data"),
                     *("--override", "listeners=PLAINTEXT://127.0.0.1:0"),
+                    *arguments,
                 ],
+                close_fds=False,
+                preexec_fn=pass_sockets,  # noqa: PLW1509 - only descriptors are moved
                 env={**os.environ, "NOTIFY_SOCKET": address, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -155,3 +176,74 @@ def test_a_stop_in_the_middle_of_the_start(tmp_path: Path, wait_ms: int) -> None
         systemd.wait_for("READY=1")
         systemd.process.send_signal(signal.SIGTERM)
         assert systemd.process.wait(DEADLINE_S) == 0
+
+
+def test_a_socket_of_systemd_is_served_and_outlives_the_broker(tmp_path: Path) -> None:
+    """Clients that come before the broker, or between two of its lives, wait instead of being refused."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        for life in range(2):
+            with RawConnection(address) as early:
+                early.send(ApiVersionsRequest(), 0)
+                notify = str(tmp_path / f"notify-{life}")
+                with started(tmp_path, notify, passed=[listening], LISTEN_FDNAMES="plaintext") as systemd:
+                    systemd.wait_for("READY=1")
+                    assert early.receive()
+                    assert told(address) == {address}
+                    systemd.process.send_signal(signal.SIGTERM)
+                    assert systemd.process.wait(DEADLINE_S) == 0
+
+
+def test_a_socket_is_found_by_its_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        override = ("--override", f"listeners=PLAINTEXT://localhost:{port}")
+        passed = {"passed": [listening], "LISTEN_FDNAMES": "kbroker.socket"}
+        with started(tmp_path, str(tmp_path / "notify"), *override, **passed) as systemd:
+            systemd.wait_for("READY=1")
+            assert told(f"127.0.0.1:{port}")
+            systemd.process.send_signal(signal.SIGTERM)
+            assert systemd.process.wait(DEADLINE_S) == 0
+
+
+def test_a_socket_that_fits_no_listener_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with started(tmp_path, str(tmp_path / "notify"), passed=[listening]) as systemd:
+            assert systemd.process.wait(DEADLINE_S) == 1
+        (line,) = (tmp_path / "broker.log").read_text().splitlines()
+        assert line.startswith(f"kbroker: systemd listens on 127.0.0.1:{listening.getsockname()[1]}, which is none of")
+
+
+def test_what_goes_to_the_journal_has_its_priority_and_no_time_of_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "broker.log"
+    log.touch()
+    stream = f"{log.stat().st_dev}:{log.stat().st_ino}"
+    with started(tmp_path, str(tmp_path / "notify"), JOURNAL_STREAM=stream) as systemd:
+        systemd.wait_for("READY=1")
+        pid = systemd.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        systemd.wait_for("STATUS=Worker cluster was killed by SIGKILL; started again")
+        # A second broker on the same data: an error that no logger tells.
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            override = f"listeners=PLAINTEXT://127.0.0.1:{taken.getsockname()[1]}"
+            command = [
+                sys.executable,
+                "-m",
+                "kbroker",
+                "start",
+                "--override",
+                f"log.dirs={tmp_path}/b",
+                "--override",
+                override,
+            ]
+            with log.open("ab") as file:
+                environment = {**os.environ, "JOURNAL_STREAM": stream}
+                done = subprocess.run(command, check=False, stderr=file, env=environment, timeout=DEADLINE_S)
+        assert done.returncode == 1
+        systemd.process.send_signal(signal.SIGTERM)
+        assert systemd.process.wait(DEADLINE_S) == 0
+    lines = log.read_text().splitlines()
+    assert all(re.match(r"<[346]>(\[[a-z0-9-]+\] |kbroker: )", line) for line in lines), lines
+    assert any(re.match(r"<4>\[supervisor\] Worker cluster \(pid \d+\) was killed by SIGKILL", line) for line in lines)
+    assert any(line.startswith("<3>kbroker: listeners=") for line in lines)
