@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from kbroker.cli.broker_connection import Security
+from kbroker.cli.cluster_client import ClusterClient, open_any
+from kbroker.cli.command_error import CommandError
 from kbroker.config.properties import parse_properties
-from kbroker.errors import KbrokerError
-
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
 
 DEFAULT_BOOTSTRAP_SERVER = "localhost:9092"
-CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
 
 Client = TypeVar("Client")
-
-
-class CommandError(KbrokerError):
-    """A tool cannot do what it was asked; the message is one line for the user."""
 
 
 def connection_options(*old_names: str) -> Callable[[Any], Any]:
@@ -60,33 +53,6 @@ def choose_bootstrap_server(bootstrap_server: str | None, zookeeper: str | None)
     return bootstrap_server or DEFAULT_BOOTSTRAP_SERVER
 
 
-def check_reachable(servers: str) -> None:
-    """
-    Return when one of the servers accepts a connection.
-
-    Raises CommandError naming the first address and what to do. A client library would go on trying in silence.
-    """
-    problems = []
-    for server in servers.split(","):
-        host, colon, port = server.strip().rpartition(":")
-        if not colon or not port.isdecimal():
-            raise CommandError(f"--bootstrap-server {servers}: expected host:port")
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S):
-                return
-        except OSError as error:
-            problems.append(f"{server.strip()}: {_reason(error)}")
-    raise CommandError(f"cannot connect to {'; '.join(problems)}. Is the broker running? Start one with: kbroker start")
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return f"no answer in {CONNECT_TIMEOUT_S:g} s"
-    return (error.strerror or str(error)).lower()
-
-
 def read_client_config(path: str | None, pairs: Iterable[str] = (), option: str = "--property") -> dict[str, str]:
     """
     Return client settings from a properties file and `key=value` pairs, which win.
@@ -116,7 +82,7 @@ def make_client(kind: Callable[[dict[str, Any]], Client], servers: str, settings
     """
     from confluent_kafka import KafkaException  # noqa: PLC0415 - costs 100 ms that other commands need not pay
 
-    check_reachable(servers)
+    open_any(servers, Security.from_settings(settings).of_transport()).close()
     # The library's own log says in other words what we report ourselves.
     config: dict[str, Any] = {"log_level": 0, **settings, "bootstrap.servers": servers}
     while True:
@@ -131,11 +97,22 @@ def make_client(kind: Callable[[dict[str, Any]], Client], servers: str, settings
             del config[unknown[1]]
 
 
-def make_admin(servers: str, command_config: str | None) -> AdminClient:
-    """Return a client for administration; raises CommandError as `make_client`."""
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
+def make_cluster_client(
+    servers: str, command_config: str | None, timeout_s: float = REQUEST_TIMEOUT_S
+) -> ClusterClient:
+    """
+    Return a client for administration.
 
-    return make_client(AdminClient, servers, read_client_config(command_config))
+    command_config  properties file of a client, None for none; what it says beyond security is named and left out
+    timeout_s       for each answer
+
+    Raises CommandError when no broker answers.
+    """
+    settings = read_client_config(command_config)
+    for name in settings:
+        if not name.startswith(("security.", "ssl.", "sasl.", "enable.ssl.")):
+            click.echo(f"kbroker: {name} means nothing to this command and is left out", err=True)
+    return ClusterClient(servers, Security.from_settings(settings), timeout_s)
 
 
 def error_text(error: BaseException) -> str:

@@ -16,13 +16,13 @@ import click
 
 from kbroker.cli.clients import (
     REQUEST_TIMEOUT_S,
-    CommandError,
     choose_bootstrap_server,
     connection_options,
     error_text,
     make_client,
     read_client_config,
 )
+from kbroker.cli.command_error import CommandError
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer

@@ -11,13 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from kbroker.cli.clients import (
-    CommandError,
     choose_bootstrap_server,
     connection_options,
     error_text,
     make_client,
     read_client_config,
 )
+from kbroker.cli.command_error import CommandError
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer

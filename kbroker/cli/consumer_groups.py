@@ -9,21 +9,19 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import click
 
+from kbroker.cli.broker_connection import error_text
 from kbroker.cli.clients import (
     REQUEST_TIMEOUT_S,
-    CommandError,
     choose_bootstrap_server,
     connection_options,
-    error_text,
-    make_admin,
+    make_cluster_client,
 )
-
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+from kbroker.cli.command_error import CommandError
+from kbroker.cli.group_admin import GroupAdmin, GroupDescription, GroupMember, Partition
 
 _ACTIONS = ("list", "describe", "delete", "reset_offsets", "delete_offsets")
 _RESETS = (
@@ -36,25 +34,10 @@ _RESETS = (
     "to_current",
     "from_file",
 )
-_STATES = {
-    "UNKNOWN": "Unknown",
-    "PREPARING_REBALANCING": "PreparingRebalance",
-    "COMPLETING_REBALANCING": "CompletingRebalance",
-    "STABLE": "Stable",
-    "DEAD": "Dead",
-    "EMPTY": "Empty",
-}
-"""The client library's names of group states → Kafka's."""
+_STATES = ("Unknown", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty")
 
 _MISSING = "-"
 _WHO = ("CONSUMER-ID", "HOST", "CLIENT-ID")
-
-
-class Partition(NamedTuple):
-    """A topic's name and a partition number."""
-
-    topic: str
-    partition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +119,9 @@ def command(
             "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, --delete-offsets"
         )
     check_flags(chosen[0], flags)
-    admin = make_admin(choose_bootstrap_server(bootstrap_server, zookeeper), command_config)
-    sys.exit(run(GroupAdmin(admin, flags["timeout_ms"] / 1000), chosen[0], flags))
+    servers = choose_bootstrap_server(bootstrap_server, zookeeper)
+    with make_cluster_client(servers, command_config, flags["timeout_ms"] / 1000) as cluster:
+        sys.exit(run(GroupAdmin(cluster), chosen[0], flags))
 
 
 def check_flags(action: str, flags: Mapping[str, Any]) -> None:
@@ -180,109 +164,8 @@ def check_flags(action: str, flags: Mapping[str, Any]) -> None:
             )
 
 
-class GroupAdmin:
-    """What the actions ask of the broker, in the tool's own words; raises KafkaException as the client library."""
-
-    def __init__(self, admin: AdminClient, timeout_s: float) -> None:
-        self._admin = admin
-        self._timeout_s = timeout_s
-
-    def groups(self) -> list[Any]:
-        """Return all groups (ConsumerGroupListing), sorted by id."""
-        result = self._admin.list_consumer_groups(request_timeout=self._timeout_s).result()
-        for error in result.errors or ():
-            raise CommandError(error.str())
-        return sorted(result.valid or (), key=lambda one: one.group_id)
-
-    def describe(self, groups: Sequence[str]) -> dict[str, Any]:
-        """Return each group's description; a group that does not exist is described as dead."""
-        futures = self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout_s)
-        return {group: future.result() for group, future in futures.items()}
-
-    def committed(self, group: str) -> dict[Partition, tuple[int, int | None]]:
-        """Return (offset, leader epoch or None) of every partition the group has an offset of."""
-        from confluent_kafka import ConsumerGroupTopicPartitions  # noqa: PLC0415 - see clients
-
-        asked = [ConsumerGroupTopicPartitions(group)]
-        found = self._admin.list_consumer_group_offsets(asked, request_timeout=self._timeout_s)[group].result()
-        return {
-            Partition(one.topic, one.partition): (one.offset, one.leader_epoch)
-            for one in found.topic_partitions or ()
-            if one.offset >= 0
-        }
-
-    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
-        """Set offsets of a group without members; raises CommandError naming what was refused."""
-        from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition  # noqa: PLC0415 - see clients
-
-        wanted = [TopicPartition(one.topic, one.partition, offset) for one, offset in offsets.items()]
-        asked = [ConsumerGroupTopicPartitions(group, wanted)]
-        done = self._admin.alter_consumer_group_offsets(asked, request_timeout=self._timeout_s)[group].result()
-        for one in done.topic_partitions or ():
-            if one.error is not None:
-                raise CommandError(f"{one.topic}-{one.partition}: {one.error.str()}")
-
-    def offsets(self, partitions: Iterable[Partition], spec: Any) -> dict[Partition, int]:
-        """Return the offset that `spec` (an OffsetSpec) names, of those partitions that have one."""
-        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415 - see clients
-
-        asked = {TopicPartition(one.topic, one.partition): spec for one in partitions}
-        if not asked:
-            return {}
-        found = {}
-        for one, future in self._admin.list_offsets(asked, request_timeout=self._timeout_s).items():
-            try:
-                found[Partition(one.topic, one.partition)] = future.result().offset
-            except KafkaException:
-                continue  # its leader is away; Kafka's tool prints "-"
-        return found
-
-    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return the log end offsets."""
-        return self.offsets(partitions, _offset_spec().latest())
-
-    def start_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return the log start offsets."""
-        return self.offsets(partitions, _offset_spec().earliest())
-
-    def offsets_at(self, partitions: Iterable[Partition], timestamp_ms: int) -> dict[Partition, int]:
-        """Return the offset of the first record at or after a time; the end where there is none."""
-        wanted = list(partitions)
-        found = self.offsets(wanted, _offset_spec().for_timestamp(timestamp_ms))
-        later = {one: offset for one, offset in found.items() if offset >= 0}
-        return {**self.end_offsets(one for one in wanted if one not in later), **later}
-
-    def partitions_of(self, topic: str) -> list[Partition]:
-        """Return all partitions of a topic; raises CommandError when there is no such topic."""
-        known = self._admin.list_topics(timeout=self._timeout_s).topics.get(topic)
-        if known is None:
-            raise CommandError(f"topic {topic} does not exist")
-        return [Partition(topic, number) for number in sorted(known.partitions)]
-
-    def delete(self, groups: Sequence[str]) -> dict[str, str]:
-        """Delete groups; return what went wrong by group."""
-        from confluent_kafka import KafkaException  # noqa: PLC0415 - see clients
-
-        failed = {}
-        for group, future in self._admin.delete_consumer_groups(list(groups), request_timeout=self._timeout_s).items():
-            try:
-                future.result()
-            except KafkaException as error:
-                failed[group] = error_text(error)
-        return failed
-
-
-def _offset_spec() -> Any:
-    """Return the client library's OffsetSpec."""
-    from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # noqa: PLC0415 - see clients
-
-    return OffsetSpec
-
-
 def run(admin: GroupAdmin, action: str, flags: Mapping[str, Any]) -> int:
     """Do what is asked and print it; return the exit code."""
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - see clients
-
     actions: Mapping[str, Callable[[GroupAdmin, Mapping[str, Any]], int]] = {
         "list": _list,
         "describe": _describe,
@@ -292,14 +175,9 @@ def run(admin: GroupAdmin, action: str, flags: Mapping[str, Any]) -> int:
     }
     try:
         return actions[action](admin, flags)
-    except (KafkaException, CommandError) as error:
-        click.echo(f"\nError: Executing consumer group command failed due to {error_text(error)}")
+    except CommandError as error:
+        click.echo(f"\nError: Executing consumer group command failed due to {error}")
         return 1
-
-
-def state_name(state: Any) -> str:
-    """Return Kafka's name of a state of the client library."""
-    return _STATES.get(getattr(state, "name", ""), "Unknown")
 
 
 def _list(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
@@ -309,17 +187,16 @@ def _list(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
             click.echo(group.group_id)
         return 0
     wanted = {part.strip().lower() for part in (flags["state"] or "").split(",") if part.strip()}
-    unknown = wanted - {name.lower() for name in _STATES.values()}
+    unknown = wanted - {name.lower() for name in _STATES}
     if unknown:
-        raise CommandError(f"Invalid state list '{flags['state']}'. Valid states are: {', '.join(_STATES.values())}")
+        raise CommandError(f"Invalid state list '{flags['state']}'. Valid states are: {', '.join(_STATES)}")
     types = {part.strip().lower() for part in (flags["type_"] or "").split(",") if part.strip()}
     if types - {"classic", "consumer"}:
         raise CommandError(f"Invalid types list '{flags['type_']}'. Valid types are: Classic, Consumer")
     rows = [("GROUP", "TYPE", "STATE")]
     for group in groups:
-        state, kind = state_name(group.state), getattr(getattr(group, "type", None), "name", "UNKNOWN").capitalize()
-        if (not wanted or state.lower() in wanted) and (not types or kind.lower() in types):
-            rows.append((group.group_id, kind, state))
+        if (not wanted or group.state.lower() in wanted) and (not types or group.type.lower() in types):
+            rows.append((group.group_id, group.type, group.state))
     width = max(15, *(len(row[0]) for row in rows)) + 10
     for group_id, kind, state in rows:
         line = f"{group_id:<{width}}"
@@ -335,8 +212,15 @@ def _describe(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
     groups = [one.group_id for one in admin.groups()] if flags["all_groups"] else sorted(flags["groups"])
     code = 0
     for group, description in (admin.describe(groups) if groups else {}).items():
-        state = state_name(description.state)
+        state = description.state
         members = description.members
+        for member in members:
+            if member.partitions is None:
+                click.echo(
+                    f"kbroker: what was assigned to member {member.member_id} of group {group} cannot be read as "
+                    "partitions",
+                    err=True,
+                )
         rows: list[GroupRow] = []
         if not flags["members"] and flags["state"] is None:
             rows = group_rows(group, members, admin.committed(group), admin.end_offsets)
@@ -359,21 +243,17 @@ def _describe(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
 
 def group_rows(
     group: str,
-    members: Sequence[Any],
+    members: Sequence[GroupMember],
     committed: Mapping[Partition, tuple[int, int | None]],
     end_offsets: Callable[[Iterable[Partition]], Mapping[Partition, int]],
 ) -> list[GroupRow]:
     """
     Return the lines of `--describe --offsets`: per member its partitions, then partitions nobody reads.
 
-    members      MemberDescription of the client library
     committed    partition → (offset, leader epoch)
     end_offsets  partitions → their log end offsets
     """
-    assigned = [
-        (member, [Partition(one.topic, one.partition) for one in member.assignment.topic_partitions])
-        for member in members
-    ]
+    assigned = [(member, member.partitions or ()) for member in members]
     taken = {one for _, partitions in assigned for one in partitions}
     ends = end_offsets(sorted(taken | set(committed)))
     rows = []
@@ -409,7 +289,7 @@ def offsets_table(rows: Sequence[GroupRow], verbose: bool = False) -> str:
     return "\n" + _table(table, least, wide)
 
 
-def members_table(group: str, members: Sequence[Any], verbose: bool = False) -> str:
+def members_table(group: str, members: Sequence[GroupMember], verbose: bool = False) -> str:
     """Return Kafka's table of members; assignments with `verbose`."""
     static = any(member.group_instance_id for member in members)
     header: list[object] = [
@@ -422,8 +302,8 @@ def members_table(group: str, members: Sequence[Any], verbose: bool = False) -> 
         "ASSIGNMENT",
     ]
     table = [header]
-    for member in sorted(members, key=lambda one: -len(one.assignment.topic_partitions)):
-        partitions = member.assignment.topic_partitions
+    for member in sorted(members, key=lambda one: -len(one.partitions or ())):
+        partitions = member.partitions or ()
         topics: dict[str, list[int]] = {}
         for one in partitions:
             topics.setdefault(one.topic, []).append(one.partition)
@@ -442,14 +322,14 @@ def members_table(group: str, members: Sequence[Any], verbose: bool = False) -> 
     return "\n" + _table(table, least, range(4 if static else 3), trailing=not verbose)
 
 
-def state_table(group: str, description: Any) -> str:
+def state_table(group: str, description: GroupDescription) -> str:
     """Return Kafka's table of a group's state."""
     node = description.coordinator
-    coordinator = f"{node.host}:{node.port}  ({node.id})"
+    coordinator = f"{node.host}:{node.port}  ({node.node_id})"
     strategy = description.partition_assignor
     table: list[list[object]] = [
         ["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"],
-        [group, coordinator, strategy, state_name(description.state), len(description.members)],
+        [group, coordinator, strategy, description.state, len(description.members)],
     ]
     return "\n" + _table(table, [max(25, len(coordinator)), 25, 20, 15, 0], (0, 1))
 
@@ -491,10 +371,23 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _delete_offsets(_admin: GroupAdmin, _flags: Mapping[str, Any]) -> int:
-    raise CommandError(
-        "the client library has no request for it (OffsetDelete); use --reset-offsets, or --delete for the whole group"
-    )
+def _delete_offsets(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
+    code = 0
+    for group in dict.fromkeys(flags["groups"]):
+        partitions = parse_topics(flags["topics"], admin.partitions_of)
+        results = admin.delete_offsets(group, partitions)
+        if any(results.values()):
+            click.echo("\nError: Encountered some partition level error, see the follow-up details:")
+            code = 1
+        else:
+            topics = ", ".join(flags["topics"])
+            click.echo(f"Request succeed for deleting offsets from group {group} for topic {topics}")
+        rows: list[list[object]] = [["TOPIC", "PARTITION", "STATUS"]]
+        for one in sorted(results):
+            status = f"Error: {error_text(results[one])}" if results[one] else "Successful"
+            rows.append([one.topic, one.partition, status])
+        click.echo("\n" + _table(rows, [30, 15, 15], ()))
+    return code
 
 
 def parse_topics(texts: Iterable[str], partitions_of: Callable[[str], list[Partition]]) -> list[Partition]:
@@ -571,7 +464,7 @@ def _reset_offsets(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
     result: dict[str, dict[Partition, int]] = {}
     code = 0
     for group, description in (admin.describe(groups) if groups else {}).items():
-        state = state_name(description.state)
+        state = description.state
         if state not in {"Empty", "Dead"}:
             click.echo(
                 f"\nError: Assignments can only be reset if the group '{group}' is inactive, but the current state is "

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from kbroker.cli.clients import (
-    REQUEST_TIMEOUT_S,
-    CommandError,
-    choose_bootstrap_server,
-    connection_options,
-    error_text,
-    make_admin,
-)
-
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+from kbroker.cli.clients import REQUEST_TIMEOUT_S, choose_bootstrap_server, connection_options, make_cluster_client
+from kbroker.cli.command_error import BrokerRefused, CommandError
+from kbroker.cli.topic_admin import ConfigEntry, NewTopic, Topic, TopicAdmin
+from kbroker.protocol.error_codes import ErrorCode
 
 _ACTIONS = ("list", "describe", "create", "alter", "delete")
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
@@ -102,8 +94,8 @@ def command(
         )
     request = Request(chosen[0], **{name: flags[name] for name in Request.__slots__ if name in flags})
     check_flags(request, bool(flags["delete_config"]))
-    admin = make_admin(choose_bootstrap_server(bootstrap_server, zookeeper), command_config)
-    sys.exit(run(admin, request))
+    with make_cluster_client(choose_bootstrap_server(bootstrap_server, zookeeper), command_config) as cluster:
+        sys.exit(run(TopicAdmin(cluster, REQUEST_TIMEOUT_S), request))
 
 
 def check_flags(request: Request, delete_config: bool = False) -> None:
@@ -144,11 +136,9 @@ def check_flags(request: Request, delete_config: bool = False) -> None:
         raise click.UsageError('Option "[topics-with-overrides]" can\'t be used with an option that reports partitions')
 
 
-def run(admin: AdminClient, request: Request) -> int:
+def run(admin: TopicAdmin, request: Request) -> int:
     """Do what is asked and print it; return the exit code. Errors of the broker are told as Kafka's tool tells them."""
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - see clients
-
-    actions: Mapping[str, Callable[[AdminClient, Request], None]] = {
+    actions: Mapping[str, Callable[[TopicAdmin, Request], None]] = {
         "list": _list,
         "describe": _describe,
         "create": _create,
@@ -157,8 +147,8 @@ def run(admin: AdminClient, request: Request) -> int:
     }
     try:
         actions[request.action](admin, request)
-    except (KafkaException, CommandError) as error:
-        click.echo(f"Error while executing topic command : {error_text(error)}")
+    except CommandError as error:
+        click.echo(f"Error while executing topic command : {error}")
         return 1
     return 0
 
@@ -185,9 +175,9 @@ def parse_replica_assignment(text: str) -> list[list[int]]:
     return assignment
 
 
-def _topic_names(admin: AdminClient, pattern: str | None, exclude_internal: bool) -> list[str]:
+def _topic_names(admin: TopicAdmin, pattern: str | None, exclude_internal: bool) -> list[str]:
     """Return the names of all topics that `pattern` (a regular expression, commas mean "or") matches, sorted."""
-    names = sorted(admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics)
+    names = admin.names()
     if pattern is not None:
         stripped = pattern.strip().replace(",", "|").strip("\"'")
         try:
@@ -198,21 +188,18 @@ def _topic_names(admin: AdminClient, pattern: str | None, exclude_internal: bool
     return [name for name in names if not (exclude_internal and name in _INTERNAL_TOPICS)]
 
 
-def _existing(admin: AdminClient, request: Request) -> list[str]:
+def _existing(admin: TopicAdmin, request: Request) -> list[str]:
     names = _topic_names(admin, request.topic, request.exclude_internal)
     if not names and request.topic and not request.if_exists:
         raise CommandError(f"Topic '{request.topic}' does not exist as expected")
     return names
 
 
-def _list(admin: AdminClient, request: Request) -> None:
+def _list(admin: TopicAdmin, request: Request) -> None:
     click.echo("\n".join(_topic_names(admin, request.topic, request.exclude_internal)))
 
 
-def _create(admin: AdminClient, request: Request) -> None:
-    from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - see clients
-    from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415
-
+def _create(admin: TopicAdmin, request: Request) -> None:
     name = request.topic or ""
     factor = request.replication_factor
     if factor is not None and not 1 <= factor <= _MAX_REPLICATION_FACTOR:
@@ -232,111 +219,79 @@ def _create(admin: AdminClient, request: Request) -> None:
         )
     if request.replica_assignment:
         assignment = parse_replica_assignment(request.replica_assignment)
-        topic = NewTopic(name, num_partitions=len(assignment), replica_assignment=assignment, config=settings)
+        topic = NewTopic(name, replica_assignment=assignment, config=settings)
     else:
         partitions = -1 if request.partitions is None else request.partitions
-        topic = NewTopic(
-            name, num_partitions=partitions, replication_factor=-1 if factor is None else factor, config=settings
-        )
+        topic = NewTopic(name, partitions, -1 if factor is None else factor, config=settings)
     try:
-        admin.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)[name].result()
-    except KafkaException as error:
-        if request.if_not_exists and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        admin.create(topic)
+    except BrokerRefused as error:
+        if request.if_not_exists and error.code == ErrorCode.TOPIC_ALREADY_EXISTS:
             return
         raise
     click.echo(f"Created topic {name}.")
 
 
-def _alter(admin: AdminClient, request: Request) -> None:
-    from confluent_kafka.cimpl import NewPartitions  # noqa: PLC0415 - see clients
-
+def _alter(admin: TopicAdmin, request: Request) -> None:
     names = _existing(admin, request)
     if not names:
         return
     assignment = parse_replica_assignment(request.replica_assignment) if request.replica_assignment else None
-    topics = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-    wanted = []
     count = request.partitions or 0
-    for name in names:
-        if assignment is None:
-            wanted.append(NewPartitions(name, count))
-        else:
-            added = assignment[len(topics[name].partitions) :]
-            wanted.append(NewPartitions(name, count, replica_assignment=added))
-    for future in admin.create_partitions(wanted, request_timeout=REQUEST_TIMEOUT_S).values():
-        future.result()
+    for topic in admin.describe(names)[0]:
+        admin.add_partitions(topic.name, count, assignment and assignment[len(topic.partitions) :])
 
 
-def _delete(admin: AdminClient, request: Request) -> None:
+def _delete(admin: TopicAdmin, request: Request) -> None:
     names = _existing(admin, request)
     if names:
-        for future in admin.delete_topics(names, request_timeout=REQUEST_TIMEOUT_S).values():
-            future.result()
+        admin.delete(names)
 
 
-def _describe(admin: AdminClient, request: Request) -> None:
-    from confluent_kafka import TopicCollection  # noqa: PLC0415 - see clients
-    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # noqa: PLC0415 - its types forget to export them
-        ConfigResource,
-        ResourceType,
-    )
-
+def _describe(admin: TopicAdmin, request: Request) -> None:
     if request.topic_id and request.topic:
         click.echo("Only topic id will be used when both --topic and --topic-id are specified")
     names = _topic_names(admin, None, request.exclude_internal) if request.topic_id else _existing(admin, request)
     if not names:
         return
-    futures = admin.describe_topics(TopicCollection(names), request_timeout=REQUEST_TIMEOUT_S)
-    topics = [futures[name].result() for name in names]
+    topics, live = admin.describe(names)
     if request.topic_id:
-        topics = [topic for topic in topics if topic_id_text(topic.topic_id) == request.topic_id]
+        topics = [topic for topic in topics if topic.topic_id == request.topic_id]
         if not topics and not request.if_exists:
             raise CommandError(f"TopicId '{request.topic_id}' does not exist as expected")
     if not topics:
         return
-    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
-    described = admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
-    configs = {resource.name: future.result() for resource, future in described.items()}
-    live = set(admin.list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
+    configs = admin.configs([topic.name for topic in topics])
     for topic in topics:
         for line in describe_lines(topic, configs[topic.name], live, request):
             click.echo(line)
 
 
-def topic_id_text(topic_id: Any) -> str:
-    """Return a topic id as Kafka writes it (URL-safe base64 without padding); empty for none."""
-    high, low = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
-    content = (high % 2**64).to_bytes(8, "big") + (low % 2**64).to_bytes(8, "big")
-    return base64.urlsafe_b64encode(content).decode("ascii").rstrip("=") if any(content) else ""
-
-
 def describe_lines(
-    topic: Any, config: Mapping[str, Any], live_brokers: Iterable[int], request: Request
+    topic: Topic, config: Mapping[str, ConfigEntry], live_brokers: Iterable[int], request: Request
 ) -> Sequence[str]:
     """
     Return the lines of `--describe` for one topic: Kafka's two forms.
 
-    topic         confluent-kafka's TopicDescription
-    config        name → its ConfigEntry
+    config        by name
     live_brokers  ids of the brokers there are
     """
     lines = []
     live = set(live_brokers)
-    partitions = sorted(topic.partitions, key=lambda one: one.id)
+    partitions = topic.partitions
     own = [f"{entry.name}={entry.value}" for entry in config.values() if not entry.is_default]
     if not request.reports_partitions and (own or not request.topics_with_overrides):
         replicas = len(partitions[0].replicas) if partitions else 0
-        topic_id = topic_id_text(topic.topic_id) if topic.topic_id is not None else ""
         lines.append(
             f"Topic: {topic.name}"
-            + (f"\tTopicId: {topic_id}" if topic_id else "")
+            + (f"\tTopicId: {topic.topic_id}" if topic.topic_id else "")
             + f"\tPartitionCount: {len(partitions)}\tReplicationFactor: {replicas}\tConfigs: {','.join(own)}"
         )
     if request.topics_with_overrides:
         return lines
-    least = int(config["min.insync.replicas"].value) if "min.insync.replicas" in config else 1
+    least = int(config["min.insync.replicas"].value or 1) if "min.insync.replicas" in config else 1
     for partition in partitions:
-        leader = None if partition.leader is None or partition.leader.id < 0 else partition.leader.id
+        leader = partition.leader
         in_sync = len(partition.isr)
         wanted = (
             not request.reports_partitions
@@ -348,7 +303,7 @@ def describe_lines(
         if wanted:
             lines.append(
                 f"\tTopic: {topic.name}\tPartition: {partition.id}\tLeader: {'none' if leader is None else leader}"
-                f"\tReplicas: {','.join(str(node.id) for node in partition.replicas)}"
-                f"\tIsr: {','.join(str(node.id) for node in partition.isr)}\tElr: N/A\tLastKnownElr: N/A"
+                f"\tReplicas: {','.join(map(str, partition.replicas))}"
+                f"\tIsr: {','.join(map(str, partition.isr))}\tElr: N/A\tLastKnownElr: N/A"
             )
     return lines

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from kbroker.cli.clients import CommandError
+from kbroker.cli.command_error import CommandError
 from kbroker.cli.console_consumer import LineForm, check_selection, consumer_settings
 from kbroker.cli.console_producer import LineFormat
 

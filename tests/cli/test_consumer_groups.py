@@ -5,9 +5,8 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from kbroker.cli.clients import CommandError
+from kbroker.cli.command_error import CommandError
 from kbroker.cli.consumer_groups import (
-    Partition,
     check_flags,
     csv_lines,
     group_rows,
@@ -21,6 +20,7 @@ from kbroker.cli.consumer_groups import (
     run,
     state_table,
 )
+from kbroker.cli.group_admin import GroupDescription, GroupListing, GroupMember, Partition
 
 NONE = {
     "groups": (), "all_groups": False, "topics": (), "all_topics": False, "state": None, "type_": None,
@@ -35,48 +35,31 @@ def flags(**given):
 
 
 def part(topic: str, number: int):
-    return SimpleNamespace(topic=topic, partition=number)
+    return Partition(topic, number)
 
 
 def member(name: str, *partitions, instance=None):
-    return SimpleNamespace(
-        member_id=f"{name}-id",
-        client_id=name,
-        host="127.0.0.1",
-        group_instance_id=instance,
-        assignment=SimpleNamespace(topic_partitions=list(partitions)),
-    )
-
-
-def state(name: str):
-    return SimpleNamespace(name=name)
+    return GroupMember(f"{name}-id", instance, name, "127.0.0.1", partitions)
 
 
 class FakeGroups:
     """One group `g` over topic `t` with two partitions of ten records, of which the first two are gone."""
 
-    def __init__(self, state_name: str = "EMPTY", members=()) -> None:
-        self.description = SimpleNamespace(
-            state=state(state_name),
-            members=list(members),
-            partition_assignor="range",
-            coordinator=SimpleNamespace(host="localhost", port=9092, id=0),
-        )
+    def __init__(self, state: str = "Empty", members=()) -> None:
+        node = SimpleNamespace(host="localhost", port=9092, node_id=0)
+        self.description = GroupDescription(state, "range", node, tuple(members))
         self.offsets = {Partition("t", 0): (5, None)}
         self.committed_now = {}
         self.failures = {}
 
     def groups(self):
         return [
-            SimpleNamespace(group_id="g", state=self.description.state, type=state("CLASSIC")),
-            SimpleNamespace(group_id="h", state=state("STABLE"), type=state("CONSUMER")),
+            GroupListing("g", self.description.state, "Classic"),
+            GroupListing("h", "Stable", "Consumer"),
         ]
 
     def describe(self, groups):
-        return {
-            group: self.description if group == "g" else SimpleNamespace(state=state("DEAD"), members=[])
-            for group in groups
-        }
+        return {group: self.description if group == "g" else GroupDescription("Dead", "", None, ()) for group in groups}
 
     def committed(self, group):
         return self.offsets if group == "g" else {}
@@ -97,6 +80,9 @@ class FakeGroups:
     def partitions_of(self, topic):
         return [Partition(topic, 0), Partition(topic, 1)]
 
+    def delete_offsets(self, group, partitions):
+        return {one: 0 if one in self.offsets else 86 for one in partitions}
+
     def delete(self, groups):
         return {group: self.failures[group] for group in groups if group in self.failures}
 
@@ -116,7 +102,7 @@ def test_list(capsys) -> None:
 
 def test_describe_offsets(capsys) -> None:
     """Kafka's columns and widths, a line per partition, the lag counted."""
-    admin = FakeGroups("STABLE", [member("c", part("t", 0), part("t", 1))])
+    admin = FakeGroups("Stable", [member("c", part("t", 0), part("t", 1))])
     assert run(admin, "describe", flags(groups=("g",))) == 0
     lines = capsys.readouterr().out.splitlines()
     who, row = "CONSUMER-ID     HOST            CLIENT-ID", "c-id            /127.0.0.1      c"
@@ -173,7 +159,7 @@ def test_members() -> None:
 
 
 def test_state() -> None:
-    lines = state_table("g", FakeGroups("STABLE", [member("a")]).description).splitlines()
+    lines = state_table("g", FakeGroups("Stable", [member("a")]).description).splitlines()
     assert lines[1] == f"{'GROUP':<25} {'COORDINATOR (ID)':<25} {'ASSIGNMENT-STRATEGY':<20} {'STATE':<15} #MEMBERS"
     assert lines[2] == f"{'g':<25} {'localhost:9092  (0)':<25} {'range':<20} {'Stable':<15} 1"
 
@@ -232,7 +218,7 @@ def test_a_dry_run_changes_nothing() -> None:
 
 
 def test_a_group_with_members_is_not_reset(capsys) -> None:
-    admin = FakeGroups("STABLE", [member("c")])
+    admin = FakeGroups("Stable", [member("c")])
     assert run(admin, "reset_offsets", flags(groups=("g",), topics=("t",), to_earliest=True, execute=True)) == 1
     assert "Assignments can only be reset if the group 'g' is inactive" in capsys.readouterr().out
     assert admin.committed_now == {}
@@ -299,6 +285,21 @@ def test_flags_that_do_not_go_together(action: str, given: dict) -> None:
         check_flags(action, flags(**given))
 
 
-def test_deleting_offsets_says_why_it_cannot(capsys) -> None:
+def test_offsets_are_deleted_partition_by_partition(capsys) -> None:
+    assert run(FakeGroups(), "delete_offsets", flags(groups=("g",), topics=("t:0",))) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Request succeed for deleting offsets from group g for topic t:0",
+        "",
+        f"{'TOPIC':<30} {'PARTITION':<15} STATUS         ",
+        f"{'t':<30} {'0':<15} Successful     ",
+    ]
     assert run(FakeGroups(), "delete_offsets", flags(groups=("g",), topics=("t",))) == 1
-    assert "OffsetDelete" in capsys.readouterr().out
+    assert "Error: Encountered some partition level error" in capsys.readouterr().out
+
+
+def test_a_member_with_foreign_bytes_reads_nothing_and_is_told(capsys) -> None:
+    foreign = GroupMember("m-id", None, "c", "127.0.0.1", None)
+    assert run(FakeGroups("Stable", [foreign]), "describe", flags(groups=("g",), members=True, verbose=True)) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[2].split() == ["g", "m-id", "/127.0.0.1", "c", "0", "-"]
+    assert "member m-id of group g cannot be read" in output.err

@@ -1,83 +1,51 @@
 """`kbroker topics` prints and refuses what kafka-topics does."""
 
-from types import SimpleNamespace
-
 import click
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Uuid
 
-from kbroker.cli.clients import CommandError
-from kbroker.cli.topics import Request, check_flags, describe_lines, parse_replica_assignment, topic_id_text
+from kbroker.cli.command_error import BrokerRefused, CommandError
+from kbroker.cli.topic_admin import ConfigEntry, Topic, TopicPartition, topic_id_text
+from kbroker.cli.topics import Request, check_flags, describe_lines, parse_replica_assignment
 from kbroker.cli.topics import run as run_request
-
-
-class Done:
-    """A future that is done."""
-
-    def __init__(self, value=None, error=None) -> None:
-        self.value, self.error = value, error
-
-    def result(self):
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-def node(number: int):
-    return SimpleNamespace(id=number, host="h", port=1)
+from kbroker.protocol.error_codes import ErrorCode
 
 
 def partition(number: int, leader=0, replicas=(0,), isr=(0,)):
-    return SimpleNamespace(
-        id=number,
-        leader=None if leader is None else node(leader),
-        replicas=[node(one) for one in replicas],
-        isr=[node(one) for one in isr],
-    )
+    return TopicPartition(number, leader, replicas, isr)
 
 
 def entry(name: str, value: str, is_default: bool):
-    return SimpleNamespace(name=name, value=value, is_default=is_default)
+    return ConfigEntry(name, value, is_default)
 
 
 class FakeAdmin:
-    """Topics in memory, with the methods of the client library's AdminClient that the tool uses."""
+    """Topics in memory, with the methods of TopicAdmin."""
 
     def __init__(self, *names: str) -> None:
-        self.topics = {name: [partition(0)] for name in names}
+        self.topics = {name: (partition(0),) for name in names}
         self.asked = []
 
-    def list_topics(self, timeout: float):
-        topics = {name: SimpleNamespace(partitions=dict(enumerate(parts))) for name, parts in self.topics.items()}
-        return SimpleNamespace(topics=topics, brokers={0: node(0)})
+    def names(self):
+        return sorted(self.topics)
 
-    def create_topics(self, topics, request_timeout: float):
-        self.asked += topics
-        name = topics[0].topic
-        if name in self.topics:
-            error = KafkaError(KafkaError.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
-            return {name: Done(error=KafkaException(error))}
-        self.topics[name] = [partition(number) for number in range(max(1, topics[0].num_partitions))]
-        return {name: Done()}
+    def describe(self, names):
+        return [Topic(name, "AAAAAAAAAAAAAAAAAAAABw", self.topics[name]) for name in names], {0}
 
-    def create_partitions(self, wanted, request_timeout: float):
-        self.asked += wanted
-        return {one.topic: Done() for one in wanted}
+    def configs(self, names):
+        return {name: {"segment.bytes": entry("segment.bytes", "1073741824", False)} for name in names}
 
-    def delete_topics(self, names, request_timeout: float):
+    def create(self, topic):
+        self.asked.append(topic)
+        if topic.name in self.topics:
+            raise BrokerRefused(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{topic.name}' already exists.")
+        self.topics[topic.name] = tuple(partition(number) for number in range(max(1, topic.partitions)))
+
+    def add_partitions(self, name, count, assignment=None):
+        self.asked.append((name, count, assignment))
+
+    def delete(self, names):
         for name in names:
             del self.topics[name]
-        return {name: Done() for name in names}
-
-    def describe_topics(self, collection, request_timeout: float):
-        return {
-            name: Done(SimpleNamespace(name=name, topic_id=Uuid(0, 7), partitions=self.topics[name]))
-            for name in collection.topic_names
-        }
-
-    def describe_configs(self, resources, request_timeout: float):
-        config = {"segment.bytes": entry("segment.bytes", "1073741824", False)}
-        return {resource: Done(config) for resource in resources}
 
 
 def test_describe_prints_kafkas_two_line_forms(capsys) -> None:
@@ -90,19 +58,11 @@ def test_describe_prints_kafkas_two_line_forms(capsys) -> None:
 
 
 def test_topic_ids_are_written_as_kafka_writes_them() -> None:
-    assert topic_id_text(Uuid(-1, -1)) == "_____________________w"
-    assert topic_id_text(Uuid(0, 0)) == ""
+    assert topic_id_text(b"\xff" * 16) == "_____________________w"
+    assert topic_id_text(bytes(16)) == ""
 
 
-DESCRIBED = SimpleNamespace(
-    name="t",
-    topic_id=None,
-    partitions=[
-        partition(2, leader=9),
-        partition(0),
-        partition(1, leader=None, replicas=(0, 1), isr=()),
-    ],
-)
+DESCRIBED = Topic("t", "", (partition(0), partition(1, leader=None, replicas=(0, 1), isr=()), partition(2, leader=9)))
 PLAIN = {"min.insync.replicas": entry("min.insync.replicas", "1", True)}
 
 
@@ -120,7 +80,7 @@ def test_describe_only_partitions_in_trouble(flag: str, partitions: list[int]) -
     assert [int(line.split("Partition: ")[1].split("\t")[0]) for line in lines] == partitions
 
 
-def test_describe_sorts_partitions_and_says_none_for_no_leader() -> None:
+def test_describe_says_none_for_no_leader() -> None:
     lines = describe_lines(DESCRIBED, PLAIN, [0], Request("describe"))
     assert lines[0] == "Topic: t\tPartitionCount: 3\tReplicationFactor: 1\tConfigs: "
     assert lines[2].startswith("\tTopic: t\tPartition: 1\tLeader: none\tReplicas: 0,1\tIsr: \t")
@@ -141,14 +101,14 @@ def test_create(capsys) -> None:
         run_request(admin, Request("create", topic="test", partitions=3, replication_factor=1, config=("a = b",))) == 0
     )
     assert capsys.readouterr().out == "Created topic test.\n"
-    assert (admin.asked[0].num_partitions, admin.asked[0].replication_factor) == (3, 1)
+    assert (admin.asked[0].partitions, admin.asked[0].replication_factor) == (3, 1)
     assert admin.asked[0].config == {"a": "b"}
 
 
 def test_create_leaves_numbers_that_are_not_given_to_the_broker() -> None:
     admin = FakeAdmin()
     run_request(admin, Request("create", topic="test"))
-    assert (admin.asked[0].num_partitions, admin.asked[0].replication_factor) == (-1, -1)
+    assert (admin.asked[0].partitions, admin.asked[0].replication_factor) == (-1, -1)
 
 
 def test_create_with_an_assignment() -> None:
@@ -206,7 +166,9 @@ def test_list_is_sorted_and_filtered(capsys) -> None:
 def test_alter_and_delete() -> None:
     admin = FakeAdmin("test")
     assert run_request(admin, Request("alter", topic="test", partitions=4)) == 0
-    assert (admin.asked[0].topic, admin.asked[0].new_total_count) == ("test", 4)
+    assert admin.asked == [("test", 4, None)]
+    assert run_request(admin, Request("alter", topic="test", partitions=2, replica_assignment="0,1")) == 0
+    assert admin.asked[1] == ("test", 2, [[1]])
     assert run_request(admin, Request("delete", topic="test")) == 0
     assert admin.topics == {}
 
