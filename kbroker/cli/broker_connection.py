@@ -36,6 +36,7 @@ CONNECT_TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 100 << 20
 _CLIENT_ID = "kbroker"
 _TLS_ALERT = b"\x15\x03"
+_TLS_HINT = "speaks TLS, say so: security.protocol=SSL in the file of --command-config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class BrokerConnection:
         except _NotKafka as error:
             raise Unreachable(_explain(error.first_bytes)) from None
         except _Closed:
-            hint = "" if encrypted else "; if it speaks TLS, say so: security.protocol=SSL in the file of --command-config"
+            hint = "" if encrypted else f"; if it {_TLS_HINT}"
             raise Unreachable(f"ended the connection instead of answering{hint}") from None
         if answer.error_code:
             raise Unreachable(f"refused to talk: {error_text(answer.error_code)}")
@@ -266,7 +267,7 @@ def _key(request: Message) -> int:
 
 def _explain(first_bytes: bytes) -> str:
     if first_bytes.startswith(_TLS_ALERT):
-        return "speaks TLS; say so: security.protocol=SSL in the file of --command-config"
+        return _TLS_HINT
     if first_bytes.startswith(b"HTTP"):
         return "speaks HTTP, not Kafka's protocol"
     return "does not speak Kafka's protocol"

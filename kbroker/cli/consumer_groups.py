@@ -22,6 +22,7 @@ from kbroker.cli.clients import (
 )
 from kbroker.cli.command_error import CommandError
 from kbroker.cli.group_admin import GroupAdmin, GroupDescription, GroupMember, Partition
+from kbroker.cli.standard_streams import printable
 
 _ACTIONS = ("list", "describe", "delete", "reset_offsets", "delete_offsets")
 _RESETS = (
@@ -184,7 +185,7 @@ def _list(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
     groups = admin.groups()
     if flags["state"] is None and flags["type_"] is None:
         for group in groups:
-            click.echo(group.group_id)
+            click.echo(printable(group.group_id))
         return 0
     wanted = {part.strip().lower() for part in (flags["state"] or "").split(",") if part.strip()}
     unknown = wanted - {name.lower() for name in _STATES}
@@ -196,7 +197,7 @@ def _list(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
     rows = [("GROUP", "TYPE", "STATE")]
     for group in groups:
         if (not wanted or group.state.lower() in wanted) and (not types or group.type.lower() in types):
-            rows.append((group.group_id, group.type, group.state))
+            rows.append((printable(group.group_id), group.type, group.state))
     width = max(15, *(len(row[0]) for row in rows)) + 10
     for group_id, kind, state in rows:
         line = f"{group_id:<{width}}"
@@ -344,7 +345,7 @@ def _table(
     wide      columns that grow with their content
     trailing  a blank after the last column too
     """
-    texts = [[_MISSING if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [[_MISSING if cell is None else printable(str(cell)) for cell in row] for row in rows]
     widths = list(least)
     for column in wide:
         widths[column] = max(widths[column], *(len(row[column]) for row in texts))

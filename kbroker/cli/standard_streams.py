@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _AS_BYTES = "kbroker-as-bytes"
+_CONTROL_LETTERS = {number: f"\\x{number:02x}" for number in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 class OutputFailed(OSError):
@@ -55,6 +56,11 @@ class _Messages(io.FileIO):
         except OSError:
             return memoryview(data).nbytes
         return memoryview(data).nbytes if written is None else written
+
+
+def printable(text: str) -> str:
+    """Return text that somebody else has chosen with control letters as numbers: it keeps its line and its terminal."""
+    return text.translate(_CONTROL_LETTERS)
 
 
 def open_standard_streams() -> None:
