@@ -75,7 +75,9 @@ def command(data_dir: str | None, properties: str | None, as_json: bool) -> None
         info, told = None, str(error)
     processes = sample_processes(broker, info)
     if info is None:
-        _show_unknown(broker, processes, told or "it is starting: it has not yet told more about itself", as_json)
+        _show_unknown(
+            broker, processes, told or "it is starting or stopping, and has told no more about itself", as_json
+        )
         return
     live = read_live_state(broker.pid, info)
     click.echo(

@@ -243,7 +243,7 @@ class Log:
         self.log_end_offset = 0
         self.recovery_point = 0
         """All batches below are on the disk."""
-        self.last_flush_ms = clock.wall_ms()
+        self.last_flush_ms = clock.monotonic_ms()
         self.max_timestamp = -1
         self.offset_of_max_timestamp = -1
         # Unlike any version an earlier owner of the partition can have published: readers outlive their writers.
@@ -958,7 +958,7 @@ class Log:
         self._snapshot_offset = offset
 
     def _remember_deleted(self, paths: list[str]) -> None:
-        due_ms = self.clock.wall_ms() + self.config.file_delete_delay_ms
+        due_ms = self.clock.monotonic_ms() + self.config.file_delete_delay_ms
         self.pending_deletes += [PendingDelete(due_ms, path) for path in paths]
 
     # --------------------------------------------------------------------------------------------------------- flushing
@@ -974,7 +974,7 @@ class Log:
         return self.recovery_point < self._active.base_offset
 
     def flush_due(self, now_ms: int) -> bool:
-        """Return whether flush.messages or flush.ms ask for a flush."""
+        """Return whether flush.messages or flush.ms ask for a flush; `now_ms` is monotonic."""
         unflushed = self.log_end_offset - self.recovery_point
         return unflushed > 0 and (
             unflushed >= self.config.flush_messages or now_ms - self.last_flush_ms >= self.config.flush_ms
@@ -1000,7 +1000,7 @@ class Log:
 
     def flushed(self, plan: FlushPlan) -> None:
         """Take note that `plan` has run: the recovery point moves up to its offset."""
-        self.last_flush_ms = self.clock.wall_ms()
+        self.last_flush_ms = self.clock.monotonic_ms()
         if plan.truncations == self._truncations:
             self.recovery_point = max(self.recovery_point, plan.offset)
             self._names_flushed = plan.names_version

@@ -182,7 +182,8 @@ class LogManager:
         self._retention_queue: list[Log] = []
         self._failed: list[Log] = []
         """Logs that went offline between two ticks."""
-        now_ms = clock.wall_ms()
+        # Not by the wall clock: set back by an hour it would put off all of this for an hour.
+        now_ms = clock.monotonic_ms()
         self._due = {name: now_ms + interval for name, interval in self._schedule().items()}
         self.logs: dict[TopicPartition, Log] = {}
 
@@ -261,7 +262,7 @@ class LogManager:
             logger.warning("%s: left alone: %s", path, error)
             return
         delay_ms = self._config_for(topic_partition.topic).file_delete_delay_ms
-        heapq.heappush(self._pending_deletes, PendingDelete(self._clock.wall_ms() + delay_ms, path))
+        heapq.heappush(self._pending_deletes, PendingDelete(self._clock.monotonic_ms() + delay_ms, path))
 
     def _open_found(
         self,
@@ -579,6 +580,8 @@ class LogManager:
         """
         Do what is due: retention, flushes, checkpoints, removal of deleted files; return the logs whose rows changed.
 
+        now_ms  by the wall clock, by which records and producers grow old
+
         Costs next to nothing when nothing is due; call it every second or so.
         """
         changed, self._failed = self._failed, []
@@ -588,16 +591,17 @@ class LogManager:
                 changed += self.fail_dir(index, trouble)
         if self._retention_queue:
             changed += self._enforce_retention(now_ms)
-        due = [name for name, due_ms in self._due.items() if now_ms >= due_ms]
+        monotonic_ms = self._clock.monotonic_ms()
+        due = [name for name, due_ms in self._due.items() if monotonic_ms >= due_ms]
         schedule = self._schedule() if due else {}
         for name in due:
-            self._due[name] = now_ms + schedule[name]
+            self._due[name] = monotonic_ms + schedule[name]
             if name == "retention":
                 self._retention_queue = list(self.logs.values())
                 changed += self._enforce_retention(now_ms)
             elif name == "flush":
                 changed += self._find_lost()
-                self._flush_due(now_ms)
+                self._flush_due(monotonic_ms)
             elif name == "producers":
                 for log in self.logs.values():
                     log.producers.expire(now_ms, log.config.producer_id_expiration_ms)
@@ -607,7 +611,7 @@ class LogManager:
         for log in self.logs.values():
             if log.pending_deletes:
                 self._collect_deletes(log)
-        while self._pending_deletes and self._pending_deletes[0].due_ms <= now_ms:
+        while self._pending_deletes and self._pending_deletes[0].due_ms <= monotonic_ms:
             path = heapq.heappop(self._pending_deletes).path
             self._background(partial(_remove, path), partial(_report_removal, path))
         return changed

@@ -110,3 +110,22 @@ def test_a_pipe_in_the_place_of_the_lock_does_not_hold_a_tool_up(tmp_path: Path)
     os.mkfifo(tmp_path / LOCK_FILE)
     assert lock_holder(str(tmp_path)) is None
     assert lock_holder(str(tmp_path / "nowhere")) is None
+
+
+def test_a_system_without_locks_of_open_files_has_brokers_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fcntl.fcntl
+
+    def old(fd: int, command: int, argument: bytes) -> bytes:
+        if command == fcntl.F_OFD_SETLK:
+            raise OSError(22, "Invalid argument")
+        answer = whole(fd, command, argument)
+        assert isinstance(answer, bytes)
+        return answer
+
+    monkeypatch.setattr(directory_lock.fcntl, "fcntl", old)
+    with holder(tmp_path, "kbroker") as pid:
+        assert lock_holder(str(tmp_path)) == LockHolder(pid, True)
+        with pytest.raises(StartupError, match="kbroker stop"):
+            lock_directory(str(tmp_path))

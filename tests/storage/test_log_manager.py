@@ -299,10 +299,53 @@ def test_retention_runs_when_due_and_tells_what_changed(make, append, clock):
     old, new = (manager.create(partition(number), TOPIC_ID) for number in (0, 1))
     append(old, 1, clock.wall_ms() - 2 * HOUR)
     append(new, 1, clock.wall_ms())
-    assert manager.tick(clock.wall_ms() + 4999) == []
-    assert manager.tick(clock.wall_ms() + 5000) == [old]
+    clock.advance(4999)
+    assert manager.tick(clock.wall_ms()) == []
+    clock.advance(1)
+    assert manager.tick(clock.wall_ms()) == [old]
     assert old.row().log_start_offset == 1
-    assert manager.tick(clock.wall_ms() + 10_000) == []
+    clock.advance(5000)
+    assert manager.tick(clock.wall_ms()) == []
+
+
+class SetClock:
+    """A clock whose wall time was set, as NTP does after a boot."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_700_000_000_000
+        self.set_by_ms = 0
+
+    def wall_ms(self) -> int:
+        return self.now_ms + self.set_by_ms
+
+    def monotonic_ms(self) -> int:
+        return self.now_ms
+
+
+@pytest.mark.parametrize("set_by_ms", [-HOUR, HOUR], ids=["back", "forward"])
+def test_a_clock_that_is_set_neither_puts_work_off_nor_brings_it_forward(dirs, append, set_by_ms):
+    clock = SetClock()
+    flushed = []
+    config = LogConfig(flush_ms=1000, file_delete_delay_ms=60_000)
+    manager = LogManager(
+        [str(path) for path in dirs], lambda _: config, clock, background=lambda job, done: (job(), done(None))
+    )
+    log = manager.create(partition(0), TOPIC_ID)
+    manager.create(partition(1), TOPIC_ID)
+    manager.delete(partition(1))
+    clock.set_by_ms = set_by_ms
+    append(log, 3)
+    manager.tick(clock.wall_ms())
+    flushed.append(log.recovery_point)
+    clock.now_ms += 30_000
+    manager.tick(clock.wall_ms())
+    flushed.append(log.recovery_point)
+    assert flushed == [0, 3]
+    assert [name for path in dirs for name in os.listdir(path) if name.endswith("-delete")]
+    clock.now_ms += 30_000
+    manager.tick(clock.wall_ms())
+    assert not [name for path in dirs for name in os.listdir(path) if name.endswith("-delete")]
+    manager.close()
 
 
 def test_flushes_happen_in_the_background(make, append, clock):

@@ -162,6 +162,19 @@ def test_more_than_a_thousand_open_files_in_the_test_process_do_no_harm() -> Non
     eventually(lambda: not directory.exists(), f"{directory} to be removed")
 
 
+def test_a_start_on_a_directory_in_use_leaves_its_broker_alone(tmp_path: Path) -> None:
+    """The run file there names that broker's processes, not ours."""
+    data = {"log.dirs": str(tmp_path / "data")}
+    with Broker(data) as first:
+        workers = first.worker_pids()
+        second = Broker(data)
+        with pytest.raises(StartupError, match=f"in use by process {first.pid} "):
+            second.start()
+        assert first.worker_pids() == workers
+        for name, pid in workers.items():
+            assert name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def test_a_killed_worker_is_reported_back() -> None:
     with Broker() as broker:
         for name, pid in broker.worker_pids().items():
