@@ -24,6 +24,7 @@ from kbroker.ipc.event_loop import EventLoop, Timer
 from kbroker.metadata.image import PartitionState, TopicState
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.fetch import (
+    AbortedTransaction,
     EpochEndOffset,
     FetchableTopicResponse,
     FetchRequest,
@@ -200,6 +201,7 @@ class FetchHandler:
 
     def _read(self, fetch: _Fetch, partition: FetchedPartition, remaining: int, *, at_least_one: bool) -> _Read:
         committed = fetch.request.isolation_level == _READ_COMMITTED
+        aborted: list[AbortedTransaction] | None = [] if committed else None
         try:
             topic, state = self._find(fetch, partition)
             row = self._readers.row(state)
@@ -221,6 +223,11 @@ class FetchHandler:
             max_bytes = min(remaining, partition.max_bytes)
             if diverging is None and offset < upper and (max_bytes > 0 or at_least_one):
                 piece = reader.read(row, offset, max_bytes, upper, at_least_one=at_least_one)
+                if committed and piece is not None:
+                    aborted = [
+                        AbortedTransaction(producer_id=entry.producer_id, first_offset=entry.first_offset)
+                        for entry in reader.aborted_transactions(offset, piece, upper)
+                    ]
         except KafkaError as error:
             return _failed(partition, error.code)
         except OSError as error:
@@ -233,7 +240,7 @@ class FetchHandler:
             last_stable_offset=row.last_stable_offset,
             log_start_offset=row.log_start_offset,
             diverging_epoch=diverging,
-            aborted_transactions=[] if committed else None,
+            aborted_transactions=aborted,
             records=_EMPTY if piece is None else piece,
         )
         return _Read(data, row, 0 if piece is None else piece.size_bytes)

@@ -37,12 +37,10 @@ from kbroker.storage.file_batches import BATCH_HEADER, iterate_file_batches
 from kbroker.storage.leader_epoch_cache import LeaderEpochCache
 from kbroker.storage.paths import (
     DELETED_SUFFIX,
-    INDEX_SUFFIX,
     LEADER_EPOCH_CHECKPOINT,
-    LOG_SUFFIX,
     PARTITION_METADATA,
+    SEGMENT_SUFFIXES,
     SNAPSHOT_SUFFIX,
-    TIME_INDEX_SUFFIX,
     deleted_directory_name,
     segment_base_offsets,
     segment_path,
@@ -57,6 +55,7 @@ from kbroker.storage.producer_state import (
 )
 from kbroker.storage.retention import SegmentFacts, count_deletable
 from kbroker.storage.segment import MAX_RELATIVE_OFFSET, Segment, write_at
+from kbroker.storage.transaction_recovery import mend_transaction_indexes
 from kbroker.types import ZERO_UUID, Offset, TopicPartition, Uuid
 
 if TYPE_CHECKING:
@@ -195,6 +194,7 @@ class Log:
         "_staged_index",
         "_staged_last_indexed_timestamp",
         "_staged_time_index",
+        "_transactions_changed",
         "_truncations",
         "clock",
         "config",
@@ -208,6 +208,7 @@ class Log:
         "log_start_offset",
         "max_timestamp",
         "offset_of_max_timestamp",
+        "open_transactions_from",
         "pending_deletes",
         "producers",
         "recovery_point",
@@ -258,6 +259,9 @@ class Log:
         self._names_version = 1
         self._names_flushed = 0
         self._snapshot_offset = 0
+        self.open_transactions_from = -1
+        """Where the oldest open transaction begins: no consumer with read_committed gets further. -1: none is open."""
+        self._transactions_changed = False
         self._failed_staging: KafkaError | LogDirFailed | None = None
         self._checked_offset = -1
         self.spare_descriptors: Callable[[], bool] = _no_spare_descriptors
@@ -406,6 +410,19 @@ class Log:
             self._load_producers(first_recovered, progress)
         if clean_shutdown and bases:
             self._names_flushed = self._names_version
+        self._find_transactions(progress)
+        if self.open_transactions_from >= 0:
+            logger.warning(
+                "%s: transactions are open from offset %d on, and this version has no transaction coordinator to "
+                "end them: consumers with isolation.level=read_committed get the records before that offset only",
+                self.topic_partition,
+                self.open_transactions_from,
+            )
+
+    def _find_transactions(self, progress: recovery.Progress = recovery.no_progress) -> None:
+        """Have the aborted transactions on disk, and know where the open ones begin. Raises OSError."""
+        mend_transaction_indexes(self.directory, self._segments, progress)
+        self.open_transactions_from = self.producers.first_open_offset()
 
     def _load_epochs(self, findings: recovery.Findings, progress: recovery.Progress) -> None:
         self.epochs.load()
@@ -669,6 +686,9 @@ class Log:
             self._staged_epochs.clear()
         if self._producers_before:
             self._producers_before.clear()
+            if self._transactions_changed:
+                self._transactions_changed = False
+                self.open_transactions_from = self.producers.first_open_offset()
         self.producers.map_end_offset = self._next_offset
         return written
 
@@ -779,11 +799,14 @@ class Log:
         producer_id = header[9]
         self._producers_before.append((producer_id, self.producers.entries.get(producer_id)))
         if header[5] & CONTROL_FLAG:
-            epoch = recovery.marker_coordinator_epoch(records[position : position + header[1] + 12])
-            if epoch is not None:
-                self.producers.append_marker(producer_id, header[10], epoch, timestamp, check=leads)
+            marker = recovery.read_marker(records[position : position + header[1] + 12])
+            if marker is not None:
+                self._transactions_changed = True
+                self.producers.append_marker(producer_id, header[10], marker.coordinator_epoch, timestamp, check=leads)
             return
         transactional = header[5] & TRANSACTIONAL_FLAG != 0
+        if transactional:
+            self._transactions_changed = True
         self.producers.append(
             producer_id, header[10], header[11], header[6], offset, timestamp, transactional=transactional, check=check
         )
@@ -850,12 +873,15 @@ class Log:
         """Return what readers need to know, as of the last write."""
         active = self._active
         high_watermark = self.high_watermark
+        last_stable_offset = high_watermark
+        if self.open_transactions_from >= 0:
+            last_stable_offset = min(high_watermark, max(self.open_transactions_from, self.log_start_offset))
         return _new(
             PartitionRow,
             (
                 self.state,
                 self.log_start_offset,
-                high_watermark,
+                last_stable_offset,
                 high_watermark,
                 self.log_end_offset,
                 self.leader_epoch,
@@ -992,7 +1018,7 @@ class Log:
             first = max(0, bisect_right(self.segment_base_offsets, self.recovery_point) - 1)
             last = len(self._segments) - 1 if sealed_only else len(self._segments)
             for segment in self._segments[first:last]:
-                paths += [segment.path(suffix) for suffix in (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX)]
+                paths += [segment.path(suffix) for suffix in SEGMENT_SUFFIXES]
                 paths.append(segment.path(SNAPSHOT_SUFFIX))
             paths.append(segment_path(self.directory, end_offset, SNAPSHOT_SUFFIX))
             paths += [f"{self.directory}/{LEADER_EPOCH_CHECKPOINT}", f"{self.directory}/{PARTITION_METADATA}"]
@@ -1099,6 +1125,7 @@ class Log:
             self._after_truncation(segment, offset)
             self.epochs.truncate_from_end(offset)
             self._load_producers(offset)
+            self._find_transactions()
         except OSError as error:
             raise self._half_truncated(error) from error
         return True
@@ -1140,6 +1167,7 @@ class Log:
             self.recovery_point = offset
             self.epochs.clear()
             self.producers.clear(offset)
+            self.open_transactions_from = -1
         except OSError as error:
             raise self._half_truncated(error) from error
 

@@ -29,7 +29,16 @@ from kbroker.protocol.record_batch import LOG_APPEND_TIME_FLAG, iterate_records,
 from kbroker.storage import offset_index, time_index
 from kbroker.storage.disk_faults import is_out_of_descriptors
 from kbroker.storage.file_batches import FileBatch, iterate_file_batches, iterate_indexed_batches
-from kbroker.storage.paths import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, segment_base_offsets, segment_path
+from kbroker.storage.paths import (
+    INDEX_SUFFIX,
+    LOG_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    TRANSACTION_INDEX_SUFFIX,
+    parse_segment_name,
+    segment_base_offsets,
+    segment_path,
+)
+from kbroker.storage.transaction_index import AbortedTransaction, read_transaction_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +46,9 @@ if TYPE_CHECKING:
     from kbroker.shared.partition_table import PartitionRow
 
 _OFFSET_OUT_OF_RANGE = 1
+_KAFKA_STORAGE_ERROR = 56
+_MANY_ABORTED = 100
+_WALK_BYTES = 65536
 _PREFIX_BYTES = 12
 DEFAULT_CACHED_FILES = 64
 
@@ -179,13 +191,15 @@ class LogReader:
     files      shared by all readers of the process
     """
 
-    __slots__ = ("_bases", "_end_mark", "_files", "_version", "directory")
+    __slots__ = ("_aborted", "_bases", "_end_mark", "_files", "_version", "directory")
 
     def __init__(self, directory: str, files: FileCache | None = None) -> None:
         self.directory = directory
         self._files = files if files is not None else FileCache()
         self._version = -1
         self._bases: list[int] = []
+        self._aborted: list[AbortedTransaction] | None = None
+        """Of all segments; they change only with the set of files, as long as no transaction can end here."""
         self._end_mark = (-1, -1, -1)
         """(base offset, offset, position): an offset whose place in a segment is known."""
 
@@ -228,6 +242,7 @@ class LogReader:
     def forget(self) -> None:
         """Let go of everything cached: segment list, open files, maps."""
         self._bases = []
+        self._aborted = None
         self._end_mark = (-1, -1, -1)
         self._files.drop(self.directory)
 
@@ -271,6 +286,28 @@ class LogReader:
         elif end == size and base_offset == active and upper_offset == row.log_end_offset:
             self._end_mark = (base_offset, upper_offset, end)
         return FileSlice(file, position, end - position)
+
+    def aborted_transactions(self, offset: int, piece: FileSlice, upper_offset: int) -> list[AbortedTransaction]:
+        """
+        Return the aborted transactions that touch a slice just read; mostly none, at the cost of a comparison.
+
+        offset        what the slice was read for
+        upper_offset  its bound: the last stable offset
+
+        Raises KafkaError(KAFKA_STORAGE_ERROR) when an index is unsound: better nothing than wrong records; OSError.
+        """
+        if self._aborted is None:
+            self._aborted = _read_aborted(self.directory)
+        if not self._aborted:
+            return []
+        found = [entry for entry in self._aborted if entry.last_offset >= offset and entry.first_offset < upper_offset]
+        if len(found) > _MANY_ABORTED:
+            # Those past the slice would be harmless, but be sent again and again.
+            end = upper_offset
+            for batch in iterate_file_batches(piece.fd, piece.position, piece.position + piece.size_bytes, _WALK_BYTES):
+                end = batch.last_offset + 1
+            found = [entry for entry in found if entry.first_offset < end]
+        return found
 
     # ------------------------------------------------------------------------------------------------- by timestamp
 
@@ -406,6 +443,15 @@ class LogReader:
             if batch.last_offset >= offset:
                 return batch
         return None
+
+
+def _read_aborted(directory: str) -> list[AbortedTransaction]:
+    names = os.listdir(directory)
+    parsed = sorted(found for found in map(parse_segment_name, names) if found and found[1] == TRANSACTION_INDEX_SUFFIX)
+    try:
+        return [entry for base_offset, _ in parsed for entry in read_transaction_index(directory, base_offset)]
+    except ValueError as error:
+        raise KafkaError(_KAFKA_STORAGE_ERROR, f"{directory}: damaged transaction index: {error}") from error
 
 
 def out_of_range(row: PartitionRow, offset: int) -> KafkaError:

@@ -166,6 +166,13 @@ class ProducerState:
         batches = old.batches if old.epoch == epoch else ()
         self.entries[producer_id] = ProducerEntry(epoch, batches, timestamp, coordinator_epoch, -1)
 
+    def first_open_offset(self) -> int:
+        """Return where the oldest open transaction begins, -1 when none is open."""
+        return min(
+            [entry.transaction_first_offset for entry in self.entries.values() if entry.transaction_first_offset >= 0],
+            default=-1,
+        )
+
     def restore(self, producer_id: int, entry: ProducerEntry | None) -> None:
         """Put back what was known of a producer before an append that failed."""
         if entry is None:

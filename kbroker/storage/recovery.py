@@ -14,6 +14,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from stat import S_ISREG
+from typing import NamedTuple
 
 from fastcrc import crc32
 
@@ -237,9 +238,16 @@ def checksum_holds(content: memoryview, magic: int) -> bool:
     return zlib.crc32(content[16:]) == int.from_bytes(content[12:16], "big")
 
 
-def marker_coordinator_epoch(content: Buffer) -> int | None:
+class Marker(NamedTuple):
+    """What ends a transaction; `kind` is 0 for an abort, 1 for a commit."""
+
+    kind: int
+    coordinator_epoch: int
+
+
+def read_marker(content: Buffer) -> Marker | None:
     """
-    Return the coordinator epoch of a transaction marker, None when the control batch is another kind.
+    Return the transaction marker in a control batch, None when it is of another kind.
 
     content  the whole batch
     """
@@ -248,8 +256,9 @@ def marker_coordinator_epoch(content: Buffer) -> int | None:
             key, value = record.key, record.value
             if key is None or value is None or len(key) < 4 or len(value) < 6:
                 continue
-            if int.from_bytes(key[2:4], "big") in {0, 1}:
-                return int.from_bytes(value[2:6], "big", signed=True)
+            kind = int.from_bytes(key[2:4], "big")
+            if kind in {0, 1}:
+                return Marker(kind, int.from_bytes(value[2:6], "big", signed=True))
     except KafkaError:
         return None
     return None
@@ -266,7 +275,7 @@ def replay_producers(
             continue
         fd = os.open(segment.path(), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for batch in _walk(fd, segment.size_bytes, progress, _floor_entry(segment, start_offset)):
+            for batch in walk_from(segment, fd, start_offset, progress):
                 if batch.producer_id >= 0 and batch.base_offset >= start_offset:
                     _replay(state, batch, fd)
         finally:
@@ -274,11 +283,18 @@ def replay_producers(
     state.map_end_offset = max(state.map_end_offset, end_offset)
 
 
+def walk_from(segment: Segment, fd: int, offset: int, progress: Progress) -> Iterator[FileBatch]:
+    """Yield a segment's batches, headers only, from shortly before `offset` on. Raises OSError."""
+    return _walk(fd, segment.size_bytes, progress, _floor_entry(segment, offset))
+
+
 def _replay(state: ProducerState, batch: FileBatch, fd: int) -> None:
     if batch.attributes & CONTROL_FLAG:
-        epoch = marker_coordinator_epoch(os.pread(fd, batch.size_bytes, batch.position))
-        if epoch is not None:
-            state.append_marker(batch.producer_id, batch.producer_epoch, epoch, batch.max_timestamp, check=False)
+        marker = read_marker(os.pread(fd, batch.size_bytes, batch.position))
+        if marker is not None:
+            state.append_marker(
+                batch.producer_id, batch.producer_epoch, marker.coordinator_epoch, batch.max_timestamp, check=False
+            )
         return
     state.append(
         batch.producer_id,

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from kbroker.protocol.record_batch import CONTROL_FLAG, CURRENT_MAGIC
 from kbroker.storage import offset_index, time_index
 from kbroker.storage.checkpoints import replace_file
 from kbroker.storage.file_batches import FileBatch
@@ -109,6 +110,7 @@ class Segment:
         "directory",
         "fd",
         "first_timestamp",
+        "holds_markers",
         "index_entries",
         "index_fd",
         "last_indexed_timestamp",
@@ -137,6 +139,8 @@ class Segment:
         """Bytes of batches since the offset index's last entry."""
         self.first_timestamp = -1
         """Largest timestamp of the first batch; -1 when not known (yet)."""
+        self.holds_markers: bool | None = None
+        """Whether control batches were met when the segment was walked; None: it was not."""
         self.roll_jitter_ms = 0
         self.preallocated = False
         self.fd = -1
@@ -277,7 +281,10 @@ class Segment:
         end = 0
         self.max_timestamp = self.offset_of_max_timestamp = self.last_indexed_timestamp = self.first_timestamp = -1
         self.since_index_entry = 0
+        self.holds_markers = False
         for batch in batches:
+            if batch.attributes & CONTROL_FLAG and batch.magic == CURRENT_MAGIC:
+                self.holds_markers = True
             if not end:
                 self.first_timestamp = batch.max_timestamp
             if batch.max_timestamp > self.max_timestamp:
