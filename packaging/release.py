@@ -43,6 +43,8 @@ def main() -> int:
     """Build, prove, print a table; return the exit code."""
     arguments = _arguments()
     begun = time.monotonic()
+    pythons = [] if arguments.pure_only else [sys.executable, *arguments.python]
+    _check_compiler(pythons)
     _install_tools()
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
     DIST.mkdir(exist_ok=True)
@@ -52,7 +54,6 @@ def main() -> int:
         room = Path(scratch)
         _say(begun, "the source distribution")
         sdist = _build_sdist(room)
-        pythons = [] if arguments.pure_only else [sys.executable, *arguments.python]
         wheels = [(sys.executable, _build_pure(sdist, room, begun))]
         wheels += [(python, _build_compiled(sdist, python, room, begun)) for python in pythons]
         proofs = [(wheel, *_prove(wheel, python, room, begun)) for python, wheel in wheels]
@@ -95,6 +96,15 @@ def _run(*command: str | os.PathLike[str], cwd: Path | None = None, **variables:
         print(done.stdout + done.stderr, file=sys.stderr)
         sys.exit(f"scripts/release: {' '.join(map(str, command))} ended with {done.returncode}")
     return done.stdout
+
+
+def _check_compiler(pythons: list[str]) -> None:
+    """End with a sentence when compiled wheels are asked for where none can be made."""
+    program = "import sysconfig; print(sysconfig.get_paths()['include'] + '/Python.h')"
+    missing = [] if shutil.which("gcc") else ["gcc libc6-dev"]
+    missing += [header for python in pythons if not Path(header := _run(python, "-c", program).strip()).exists()]
+    if missing:
+        sys.exit(f"scripts/release: missing: {', '.join(missing)}. Install them, or build with --pure-only")
 
 
 def _install_tools() -> None:

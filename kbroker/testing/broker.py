@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 from kbroker.cli.directory_lock import workers_are_left
 from kbroker.errors import StartupError
+from kbroker.testing.ports import hold_free_port, release
 from kbroker.testing.processes import children, hold_child, readable, wait_ended
 from kbroker.testing.records import Data, Headers, Record, consume_records, new_producer, produce_records, read_records
 
@@ -116,6 +117,7 @@ class Broker:
         self._log_begin = 0
         self._kept_log: tuple[int, bytes] | None = None
         self._listeners: list[dict[str, Any]] = []
+        self._held_ports: list[socket.socket] = []
         self._forgotten: weakref.finalize[[Path, int], Broker] | None = None
 
     def __enter__(self) -> Self:
@@ -197,6 +199,11 @@ class Broker:
     def pid(self) -> int:
         """The supervisor's process id."""
         return self._running().pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the broker was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def worker_pids(self) -> dict[str, int]:
         """Return the process id of each worker by its name: net-0, io-0, cluster."""
@@ -389,6 +396,7 @@ class Broker:
 
     def admin(self) -> AdminClient:
         """Return a client for administration, connected to this broker; the same one until the broker stops."""
+        self._answering()
         if self._admin is None:
             from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as in create_topic
 
@@ -419,8 +427,8 @@ class Broker:
         A topic that does not exist is created unless the broker's `auto.create.topics.enable` is false.
         Raises KafkaException as the broker refused a record, TimeoutError when it does not answer in time.
         """
+        self._answering()
         if self._producer is None:
-            self._running()
             self._producer = new_producer(self.bootstrap_servers)
         return produce_records(
             self._producer,
@@ -445,16 +453,16 @@ class Broker:
         Within a partition records come in order. The topic may be one that is only about to be created.
         Raises TimeoutError when fewer come in time; the message tells how many did.
         """
-        self._running()
+        self._answering()
         return consume_records(self.bootstrap_servers, topic, count, group_id=group_id, timeout_s=timeout_s)
 
     def records(self, topic: str, *, timeout_s: float = 20.0) -> list[Record]:
         """
         Return every record that a topic holds now, by partition and offset; it waits for no others.
 
-        Raises LookupError when there is no such topic.
+        Raises LookupError when there is no such topic, TimeoutError when it cannot be read to its end in time.
         """
-        self._running()
+        self._answering()
         return read_records(self.bootstrap_servers, topic, timeout_s=timeout_s)
 
     # Inside
@@ -462,6 +470,12 @@ class Broker:
     @property
     def _log_path(self) -> Path:
         return self.directory / "broker.log"
+
+    def _answering(self) -> None:
+        """Fail at once when nobody would answer: a client would only try again and again."""
+        code = self._running().poll()
+        if code is not None:
+            raise StartupError(f"the broker has ended with code {code}\n{self._log_tail()}")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -477,13 +491,25 @@ class Broker:
         config = dict(self._config)
         config["log.dirs"] = ",".join(map(str, self.log_dirs))
         config.pop("log.dir", None)
+        entries = [entry.strip() for entry in config["listeners"].split(",")]
         if self._listeners:
             ports = {str(listener["name"]): listener["port"] for listener in self._listeners}
-            entries = [entry.strip() for entry in config["listeners"].split(",")]
-            config["listeners"] = ",".join(
-                f"{entry.rpartition(':')[0]}:{ports[entry.partition('://')[0].upper()]}" for entry in entries
-            )
+            entries = [
+                f"{entry.rpartition(':')[0]}:{ports.get(entry.partition('://')[0].upper(), 0)}" for entry in entries
+            ]
+        else:
+            entries = [self._with_port_held(entry) for entry in entries]
+        config["listeners"] = ",".join(entries)
         return (f"{key}={value}" for key, value in config.items())
+
+    def _with_port_held(self, entry: str) -> str:
+        """Return an entry of `listeners` with a port that stays ours over restarts where it says 0."""
+        before, _, port = entry.rpartition(":")
+        if port != "0":
+            return entry
+        number, held = hold_free_port(before.partition("://")[2].strip("[]"))
+        self._held_ports += held
+        return f"{before}:{number}"
 
     def _start_process(self) -> None:
         command = [sys.executable, "-m", "kbroker", "start"]
@@ -494,7 +520,7 @@ class Broker:
         # An abstract address: no file that could stay behind.
         address = f"kbroker-testing-{os.getpid()}-{secrets.token_hex(8)}"
         environment = dict(os.environ)
-        for name in ("WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"):
+        for name in ("WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"):
             environment.pop(name, None)
         environment["NOTIFY_SOCKET"] = "@" + address
         if self._given_data_dir is None:
@@ -561,6 +587,8 @@ class Broker:
             self._lifeline = None
 
     def _remove_directory(self) -> None:
+        release(self._held_ports)
+        self._held_ports.clear()
         if self._directory is not None and self._kept_log is None:
             begin = max(0, self.log_size() - _KEPT_LOG_BYTES)
             self._kept_log = (begin, self.log_bytes(begin))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -50,6 +51,30 @@ def test_a_restart_keeps_the_port(tmp_path: Path) -> None:
             broker.restart(clean=clean)
             assert broker.bootstrap_servers == address
             assert broker.pid != pid
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "", "[::]", "0.0.0.0"])
+def test_nobody_gets_its_port_while_it_is_down(host: str) -> None:
+    with Broker({"listeners": f"PLAINTEXT://{host}:0"}) as broker:
+        port = broker.port
+        broker.kill()
+        assert not broker.is_running
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        broker.start()
+        assert broker.port == port
+        broker.produce("t", "x")
+
+
+def test_a_broker_that_has_ended_is_told_at_once() -> None:
+    with Broker() as broker:
+        os.kill(broker.pid, signal.SIGKILL)
+        eventually(lambda: not broker.is_running, "its end")
+        for ask in (broker.admin, lambda: broker.produce("t", "x"), lambda: broker.consume("t")):
+            with pytest.raises(StartupError, match=r"the broker has ended with code -9\n.*Started in"):
+                ask()
 
 
 def test_a_start_that_fails_tells_what_the_broker_said() -> None:

@@ -31,7 +31,7 @@ SIGNATURES: dict[str, str] = {
     "consume": "(self, topic, count=1, *, group_id=None, timeout_s=20.0)",
     "records": "(self, topic, *, timeout_s=20.0)",
 }
-PROPERTIES = ("bootstrap_servers", "port", "listeners", "directory", "log_dirs", "data_dir", "pid")
+PROPERTIES = ("bootstrap_servers", "port", "listeners", "directory", "log_dirs", "data_dir", "pid", "is_running")
 NAMES = {"Broker", "BrokerFactory", "ConfigError", "KafkaException", "KbrokerError", "Record", "StartupError"}
 FIXTURES = {
     "kbroker": "session",
@@ -111,6 +111,10 @@ def test_errors_can_be_caught_by_their_names() -> None:
     assert issubclass(testing.StartupError, testing.KbrokerError)
     with pytest.raises(AttributeError, match="no attribute 'Brocker'"):
         _ = testing.Brocker  # type: ignore[attr-defined]
+
+
+def test_the_factory_takes_what_the_class_takes() -> None:
+    assert broken_promises(SIGNATURES["__init__"], testing.BrokerFactory.__call__) == []
 
 
 def test_fixtures_keep_their_scope() -> None:
