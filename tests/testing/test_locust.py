@@ -10,7 +10,10 @@ from pathlib import Path
 from kbroker.testing import Broker
 
 LOCUSTFILE = """
-from locust import constant_throughput, task
+from collections import Counter
+
+import gevent
+from locust import constant_throughput, events, task
 
 from kbroker.testing.locust import KafkaUser
 
@@ -32,14 +35,37 @@ class Customer(KafkaUser):
     def fail(self):
         assert self.produce("no such topic", "x") is None
         assert self.timed("Own", "call", lambda: 6 * 7) == 42
+
+
+@events.init.add_listener
+def end_when_all_was_seen(environment, **_):
+    told = Counter()
+
+    def count(request_type, **_):
+        told[request_type] += 1
+        if len(told) == 4 and told.total() > 100:
+            gevent.spawn(environment.runner.quit)
+
+    environment.events.request.add_listener(count)
 """
 
 
 def _report(broker: Broker, directory: Path, unit: str) -> dict[str, dict[str, str]]:
-    """Run Locust for two seconds; return its lines by request type."""
+    """Run Locust until there is something of everything; return its lines by request type."""
     (directory / "customer.py").write_text(LOCUSTFILE.replace("UNIT", unit))
     command = [sys.executable, "-m", "locust", "-f", "customer.py", "--host", broker.bootstrap_servers, "--headless"]
-    command += ["--users", "4", "--spawn-rate", "4", "--run-time", "2s", "--csv", "report", "--exit-code-on-error", "0"]
+    command += [
+        "--users",
+        "4",
+        "--spawn-rate",
+        "4",
+        "--run-time",
+        "60s",
+        "--csv",
+        "report",
+        "--exit-code-on-error",
+        "0",
+    ]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
