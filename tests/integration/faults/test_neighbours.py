@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -169,6 +170,32 @@ def test_no_dev_shm_is_needed(tmp_path: Path, mount: str) -> None:
         broker.process.send_signal(signal.SIGTERM)
         assert broker.process.wait(30) == 0
         assert "WARN" not in broker.log_text()
+
+
+@pytest.fixture
+def memory_limit() -> Iterator[Path]:
+    """A control group whose processes may use 100 MB together: the file that takes their numbers."""
+    group = Path(f"/sys/fs/cgroup/memory/kbroker-test-{os.getpid()}")
+    if os.geteuid() or not os.access(group.parent, os.W_OK):
+        pytest.skip("needs root and control groups of version 1 that can be written")
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text("100000000")
+        yield group / "cgroup.procs"
+    finally:
+        eventually(lambda: not (group / "cgroup.procs").read_text(), "its processes to end")
+        group.rmdir()
+
+
+def test_clients_that_send_more_than_a_memory_limit_allows_kill_no_worker(tmp_path: Path, memory_limit: Path) -> None:
+    with started(tmp_path, "sh", "-c", f'echo $$ > {memory_limit} && exec "$0" "$@"') as broker:
+        broker.create("t")
+        with ThreadPoolExecutor(60) as clients:
+            offsets = list(clients.map(lambda _: broker.produce("t", 900_000), range(240)))
+        assert sorted(offsets) == list(range(240))
+        broker.process.send_signal(signal.SIGTERM)
+        assert broker.process.wait(30) == 0
+        assert "killed" not in broker.log_text()
 
 
 @pytest.mark.parametrize("step", ["-3600", "+3600"], ids=["forward", "back"])
