@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("kbroker.cli.start", "Start a broker in the foreground."),
     "stop": ("kbroker.cli.stop", "Stop the broker of a data directory."),
     "status": ("kbroker.cli.status", "Show a running broker: workers, partitions, connections."),
+    "systemd-unit": ("kbroker.cli.systemd_unit", "Print or install a systemd unit for a broker."),
     "topics": ("kbroker.cli.topics", "Create, list, describe, alter and delete topics."),
     "console-producer": ("kbroker.cli.console_producer", "Send lines of standard input as records."),
     "console-consumer": ("kbroker.cli.console_consumer", "Print records as lines."),

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ _CPU_SAMPLE_S = 0.2
 _NOT_RUNNING = 3
 _UNKNOWN = 4
 """Exit codes of init scripts for "not running" and "unknown"."""
+_STARTING = 5
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +50,29 @@ class ProcessStatus:
 _EPILOG = """\b
 Examples:
   kbroker status
-  kbroker status --data-dir /var/lib/kbroker --json"""
+  kbroker status --data-dir /var/lib/kbroker --json
+  kbroker start & kbroker status --wait 30        # and it serves"""
 
 
 @click.command(epilog=_EPILOG)
 @data_dir_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(data_dir: str | None, properties: str | None, as_json: bool) -> None:
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait until it serves, so long at most; exit with 5 when it is starting or stopping then.",
+)
+def command(data_dir: str | None, properties: str | None, as_json: bool, wait_s: float | None) -> None:
     """
     Show the broker of a data directory.
 
     Exits with 0 when it runs, 3 when none can be seen from here, 4 when that cannot be told.
     """
     directories = named_directories(data_dir, properties)
+    if wait_s is not None:
+        _wait_until_it_serves(directories, wait_s)
     try:
         broker = find_running_broker(directories)
     except (NoBroker, CannotTell) as error:
@@ -78,11 +91,27 @@ def command(data_dir: str | None, properties: str | None, as_json: bool) -> None
         _show_unknown(
             broker, processes, told or "it is starting or stopping, and has told no more about itself", as_json
         )
+        if wait_s is not None and not told:
+            sys.exit(_STARTING)
         return
     live = read_live_state(broker.pid, info)
     click.echo(
         json.dumps(as_object(broker, info, processes, live), indent=2) if as_json else as_text(info, processes, live)
     )
+
+
+def _wait_until_it_serves(directories: Sequence[str], wait_s: float) -> None:
+    """Return when a broker has told that it serves, or at the deadline; whatever else there is to say is said later."""
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        with contextlib.suppress(NoBroker, CannotTell):
+            broker = find_running_broker(directories)
+            with contextlib.suppress(RunFileError):
+                if read_run_file(broker.directory) is not None:
+                    return
+        if time.monotonic() >= deadline_s:
+            return
+        time.sleep(min(_POLL_S, max(0.0, deadline_s - time.monotonic())))
 
 
 def _show_unknown(broker: RunningBroker, processes: list[ProcessStatus], told: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ def test_status(run, tmp_path: Path, hold) -> None:
     workers = {one["name"]: one for one in status["workers"]}
     assert workers["supervisor"]["memory_bytes"] > 0
     assert workers["io-0"]["running"] is False
+
+
+def test_waiting_for_a_broker_that_starts(run, tmp_path: Path, hold) -> None:
+    """A health check asks for a broker that serves; one that recovers its logs runs, but does not yet."""
+    process = hold(tmp_path)
+    (tmp_path / RUN_FILE_NAME).unlink()
+    starting = run("status", "--wait", "0", "--data-dir", str(tmp_path))
+    assert (starting.exit_code, "it is starting or stopping" in starting.output) == (5, True)
+    assert run("status", "--data-dir", str(tmp_path)).exit_code == 0
+    timer = threading.Timer(0.3, write, (tmp_path, process.pid))
+    timer.start()
+    assert run("status", "--wait", "20", "--data-dir", str(tmp_path)).exit_code == 0
+    timer.join()
+    assert run("status", "--wait", "0", "--data-dir", str(tmp_path)).exit_code == 0
+    assert run("status", "--wait", "0.1", "--data-dir", str(tmp_path / "other")).exit_code == 3
 
 
 def test_no_broker(run, tmp_path: Path) -> None:
