@@ -5,17 +5,23 @@ settings; AlterConfigs (33) and IncrementalAlterConfigs (44) are decided by the 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from kbroker.api.channel import CLUSTER_WORKER, CommandChannel, forwarded
 from kbroker.api.cluster_view import ClusterView
-from kbroker.api.request import RequestContext
+from kbroker.api.endpoints import told_listeners
+from kbroker.api.request import ConnectionInfo, RequestContext
 from kbroker.api.topic_name import is_legal_topic_name
-from kbroker.config.key import ValueType
-from kbroker.config.settings import ConfigSource, DescribedKey, Synonym
+from kbroker.config.client_metrics_keys import describe_client_metrics
+from kbroker.config.group_keys import describe_group
+from kbroker.config.key import Value, ValueType
+from kbroker.config.live_config import LiveConfig
+from kbroker.config.settings import ConfigSource, DescribedKey
+from kbroker.config.topic_config import describe_topic
 from kbroker.errors import KafkaError
+from kbroker.log_levels import ROOT_LOGGER, level_of, logger_names
+from kbroker.metadata.image import ConfigKind
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages import alter_configs, incremental_alter_configs
 from kbroker.protocol.messages.describe_configs import (
@@ -55,35 +61,27 @@ class ConfigHandlers:
     """
     Answers what is asked about configurations and forwards what changes them.
 
-    describe_broker  returns all keys of this broker, as the file and the command line set them
-    describe_topic   returns all keys of a topic with the settings given
+    live  the configuration in force
     """
 
-    def __init__(
-        self,
-        view: ClusterView,
-        channel: CommandChannel,
-        describe_broker: Callable[[], Sequence[DescribedKey]],
-        describe_topic: Callable[[Mapping[str, str]], Sequence[DescribedKey]],
-    ) -> None:
+    def __init__(self, view: ClusterView, channel: CommandChannel, live: LiveConfig) -> None:
         self._view = view
         self._channel = channel
-        self._describe_broker = describe_broker
-        self._describe_topic = describe_topic
+        self._live = live
 
     def handle_describe_configs(self, context: RequestContext) -> None:
-        """Answer the configuration of topics, of this broker, and the levels of its loggers."""
+        """Answer the configuration of topics, groups, subscriptions and this broker, and the levels of its loggers."""
         request = context.decode(DescribeConfigsRequest)
         results = []
         for resource in request.resources:
             result = DescribeConfigsResult(
-                resource_type=resource.resource_type, resource_name=resource.resource_name, error_message=None
+                resource_type=resource.resource_type, resource_name=resource.resource_name, error_message=""
             )
             try:
                 wanted = set(resource.configuration_keys or ())
                 result.configs = [
                     _described(key, synonyms=request.include_synonyms, documentation=request.include_documentation)
-                    for key in self._keys(resource)
+                    for key in self._keys(resource, context.connection)
                     if not wanted or key.name in wanted
                 ]
             except KafkaError as error:
@@ -92,24 +90,37 @@ class ConfigHandlers:
             results.append(result)
         context.respond(DescribeConfigsResponse(results=results))
 
-    def _keys(self, resource: DescribeConfigsResource) -> Sequence[DescribedKey]:
+    def _keys(self, resource: DescribeConfigsResource, connection: ConnectionInfo) -> Sequence[DescribedKey]:
         name = resource.resource_name
-        if resource.resource_type == ResourceType.TOPIC:
-            if not is_legal_topic_name(name):
-                raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"'{name}' is no legal name of a topic.")
-            topic = self._view.topic(name)
-            if topic is None:
-                error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                raise KafkaError(error, error.default_message)
-            return self._describe_topic(topic.config)
-        if resource.resource_type == ResourceType.BROKER:
-            return self._broker_keys(name)
-        if resource.resource_type == ResourceType.BROKER_LOGGER:
-            if not name:
-                raise KafkaError(ErrorCode.INVALID_REQUEST, "Broker id must not be empty")
-            self._check_broker(name, "")
-            return _logger_keys()
-        raise KafkaError(ErrorCode.INVALID_REQUEST, f"Unsupported resource type: {resource.resource_type}")
+        current = self._live.current
+        configs = self._view.image.configs
+        match resource.resource_type:
+            case ResourceType.TOPIC:
+                if not is_legal_topic_name(name):
+                    raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"'{name}' is no legal name of a topic.")
+                topic = self._view.topic(name)
+                if topic is None:
+                    raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
+                return describe_topic(current.settings, current.topic_defaults, topic.config)
+            case ResourceType.BROKER:
+                return self._broker_keys(name, connection)
+            case ResourceType.BROKER_LOGGER:
+                if not name:
+                    raise KafkaError(ErrorCode.INVALID_REQUEST, "Broker id must not be empty")
+                self._check_broker(name, "")
+                return _logger_keys()
+            case ResourceType.GROUP:
+                if not name:
+                    raise KafkaError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
+                return describe_group(current.settings, configs.get(ConfigKind.GROUP, {}).get(name, {}))
+            case ResourceType.CLIENT_METRICS:
+                if not name:
+                    raise KafkaError(ErrorCode.INVALID_REQUEST, "Client metrics subscription name must not be empty")
+                return describe_client_metrics(configs.get(ConfigKind.CLIENT_METRICS, {}).get(name, {}))
+        raise KafkaError(
+            ErrorCode.INVALID_REQUEST,
+            f"Unknown resource type {resource.resource_type} of '{name}': nothing to describe.",
+        )
 
     def _check_broker(self, name: str, otherwise: str) -> None:
         """Raise INVALID_REQUEST unless `name` is the id of this broker; no other can be told about here."""
@@ -123,26 +134,17 @@ class ConfigHandlers:
                 ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {broker_id}{otherwise}, but received {name}"
             )
 
-    def _broker_keys(self, name: str) -> Sequence[DescribedKey]:
-        """Return this broker's keys with what was set while it ran; for "" only what is set for all brokers."""
-        keys = self._describe_broker()
-        configs = self._view.image.broker_configs
-        for_all = configs.get("", {})
+    def _broker_keys(self, name: str, connection: ConnectionInfo) -> Sequence[DescribedKey]:
+        """Return this broker's keys with what was set while it runs; for "" only what is set for all brokers."""
         if not name:
-            source = ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG
-            return [_overridden(key, for_all[key.name], source) for key in keys if key.name in for_all]
+            return self._live.current.settings.describe_dynamic(ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG)
         self._check_broker(name, " or empty string")
-        own = configs.get(str(self._view.broker_id), {})
-        if not own and not for_all:
-            return keys
-        described = []
-        for key in keys:
-            if key.name in for_all:
-                key = _overridden(key, for_all[key.name], ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG)
-            if key.name in own:
-                key = _overridden(key, own[key.name], ConfigSource.DYNAMIC_BROKER_CONFIG)
-            described.append(key)
-        return described
+        broker_id = self._view.broker_id
+        known: dict[str, Value] = {"broker.id": broker_id, "node.id": broker_id}
+        broker = self._view.image.brokers.get(broker_id)
+        if broker is not None:
+            known["advertised.listeners"] = told_listeners(broker, broker_id, connection)
+        return self._live.current.describe(known)
 
     def handle_list_config_resources(self, context: RequestContext) -> None:
         """Answer the names of what can have a configuration; UNSUPPORTED_VERSION for a type that cannot be listed."""
@@ -153,8 +155,8 @@ class ConfigHandlers:
             ResourceType.TOPIC: sorted(image.topics),
             ResourceType.BROKER: brokers,
             ResourceType.BROKER_LOGGER: brokers,
-            ResourceType.CLIENT_METRICS: (),
-            ResourceType.GROUP: (),
+            ResourceType.CLIENT_METRICS: sorted(image.configs.get(ConfigKind.CLIENT_METRICS, ())),
+            ResourceType.GROUP: sorted(image.configs.get(ConfigKind.GROUP, ())),
         }
         if context.api_version < _LISTS_ALL_SINCE:
             wanted = [int(ResourceType.CLIENT_METRICS)]
@@ -220,11 +222,6 @@ class ConfigHandlers:
         self._channel.forward(CLUSTER_WORKER, forwarded(context), answered)
 
 
-def _overridden(key: DescribedKey, text: str, source: ConfigSource) -> DescribedKey:
-    value = None if key.sensitive else text
-    return key._replace(value=value, source=source, synonyms=(Synonym(key.name, value, source), *key.synonyms))
-
-
 def _described(key: DescribedKey, *, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult:
     return DescribeConfigsResourceResult(
         name=key.name,
@@ -245,23 +242,17 @@ def _described(key: DescribedKey, *, synonyms: bool, documentation: bool) -> Des
 
 
 def _logger_keys() -> list[DescribedKey]:
-    """Return the loggers of this process with the levels in force; clients cannot set them."""
-    names = ["root", *sorted(name for name in logging.root.manager.loggerDict if name.startswith("kbroker"))]
-    described = []
-    for name in names:
-        logger = logging.root if name == "root" else logging.getLogger(name)
-        level = logging.getLevelName(logger.getEffectiveLevel())
-        level = {"WARNING": "WARN", "CRITICAL": "FATAL"}.get(level, level)
-        described.append(
-            DescribedKey(
-                name,
-                level,
-                ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG,
-                ValueType.STRING,
-                read_only=True,
-                sensitive=False,
-                documentation="Level of this logger.",
-                synonyms=(),
-            )
+    """Return the loggers of this process with the levels in force; all workers of the broker have the same."""
+    return [
+        DescribedKey(
+            name,
+            level_of(name),
+            ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG,
+            ValueType.UNKNOWN,
+            read_only=False,
+            sensitive=False,
+            documentation="",
+            synonyms=(),
         )
-    return described
+        for name in (ROOT_LOGGER, *logger_names())
+    ]

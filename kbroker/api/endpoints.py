@@ -31,3 +31,14 @@ def client_endpoint(broker: BrokerState, broker_id: int, connection: ConnectionI
     if endpoint is not None:
         return dialled_host(connection), endpoint.port
     return None
+
+
+def told_listeners(broker: BrokerState, broker_id: int, connection: ConnectionInfo) -> tuple[str, ...]:
+    """Return NAME://host:port of each listener of `broker` as this client is told them; see `client_endpoint`."""
+    told = []
+    for endpoint in broker.endpoints:
+        host, port = endpoint.host or dialled_host(connection), endpoint.port
+        if endpoint.listener_name == connection.listener_name:
+            host, port = client_endpoint(broker, broker_id, connection) or (host, port)
+        told.append(f"{endpoint.listener_name}://{f'[{host}]' if ':' in host else host}:{port}")
+    return tuple(told)

@@ -44,8 +44,8 @@ from kbroker.api.topics import TopicHandlers
 from kbroker.clock import Clock
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.config.key import Value
-from kbroker.config.topic_config import TopicDefaults, describe_topic, topic_config
-from kbroker.errors import ConfigError
+from kbroker.config.live_config import LiveConfig
+from kbroker.config.topic_config import TopicDefaults, usable_topic_config
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.ipc.request_channel import RequestChannel
 from kbroker.metadata.image import TopicState
@@ -70,11 +70,14 @@ class HandlerParts:
     """
     What the handlers of one network worker are made of.
 
+    config              what the start gave
+    live                the configuration as it is in force
     failed_directories  log directories that could not be used at the start
     partition_for  (group id, partitions of __consumer_offsets) → the partition that holds the group
     """
 
     config: BrokerConfig
+    live: LiveConfig
     view: ClusterView
     channel: RequestChannel
     loop: EventLoop
@@ -92,15 +95,11 @@ def _distance(milliseconds: Value) -> int | None:
     return milliseconds if milliseconds < _FOREVER else None
 
 
-def produce_limits(defaults: TopicDefaults) -> Callable[[TopicState], ProduceLimits]:
-    """Return how a topic's ProduceLimits are found; `defaults` are the broker's."""
+def produce_limits(defaults: Callable[[], TopicDefaults]) -> Callable[[TopicState], ProduceLimits]:
+    """Return how a topic's ProduceLimits are found; `defaults` returns the broker's."""
 
     def limits(topic: TopicState) -> ProduceLimits:
-        try:
-            values = topic_config(defaults, topic.config)
-        except ConfigError:
-            # A store written by something else may hold a value this version does not accept: the defaults count then.
-            values = dict(defaults)
+        values, _ = usable_topic_config(defaults(), topic.config)
         own_time = values["message.timestamp.type"] == "LogAppendTime"
         return ProduceLimits(
             max_message_bytes=int(values["max.message.bytes"]),  # type: ignore[arg-type]
@@ -125,7 +124,7 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
     """Return the handlers of one network worker by API key."""
     config, view, channel, loop = parts.config, parts.view, parts.channel, parts.loop
     workers, rows = parts.shared.workers, parts.shared.partitions
-    limits = produce_limits(config.topic_defaults)
+    limits = produce_limits(lambda: parts.live.current.topic_defaults)
     creation = TopicCreation(channel, loop)
     routing = GroupRouting(view, workers, parts.partition_for)
     produced = ProduceHandler(view, channel, parts.clock, limits, lambda row: _log_start_offset(rows, row))
@@ -135,9 +134,7 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
     epochs = OffsetForLeaderEpochHandler(view, parts.readers)
     group = GroupHandlers(view, channel, routing)
     topic = TopicHandlers(channel, loop)
-    settings = ConfigHandlers(
-        view, channel, config.describe, lambda own: describe_topic(config.settings, config.topic_defaults, own)
-    )
+    settings = ConfigHandlers(view, channel, parts.live)
     deletion = DeleteRecordsHandler(
         view,
         channel,

@@ -179,7 +179,7 @@ class ClusterRequests:
                 ResourceConfig(
                     resource.resource_type,
                     resource.resource_name,
-                    {config.name: config.value for config in resource.configs},
+                    [(config.name, config.value) for config in resource.configs],
                 )
                 for resource in request.resources
             ],

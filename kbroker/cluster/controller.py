@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
 from kbroker.clock import Clock
 from kbroker.cluster import nodes
 from kbroker.cluster.adoption import AdoptionPlan
-from kbroker.cluster.config_changes import Change, increments, replaced, replacement
+from kbroker.cluster.config_alterations import Altered, ConfigAlterations
+from kbroker.cluster.config_rules import ConfigRules
 from kbroker.cluster.leader_election import elect, new_partition, offline_replicas
 from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
 from kbroker.cluster.requests import (
@@ -33,7 +34,6 @@ from kbroker.cluster.requests import (
     ResourceChanges,
     ResourceConfig,
     ResourceResult,
-    ResourceType,
     TopicReference,
     TopicResult,
 )
@@ -54,27 +54,21 @@ from kbroker.cluster.store import (
 )
 from kbroker.cluster.topic_planning import plan_partitions, plan_topic
 from kbroker.cluster.topic_rules import check_topic_name, collision_key
-from kbroker.cluster.tree_reader import read_broker_configs, read_brokers, read_deleted_topics
-from kbroker.config.keys import BROKER_KEYS
-from kbroker.config.topic_keys import TOPIC_KEYS
-from kbroker.errors import ConfigError, KafkaError, StartupError
+from kbroker.cluster.tree_reader import read_brokers, read_configs, read_deleted_topics
+from kbroker.errors import KafkaError, StartupError
+from kbroker.log_levels import logger_names
 from kbroker.metadata.delta import MetadataDelta, full_delta
 from kbroker.metadata.image import (
     INTERNAL_TOPICS,
     NO_ROW,
     BrokerState,
+    ConfigKind,
     MetadataImage,
     PartitionState,
     TopicState,
 )
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.types import ZERO_UUID, Uuid
-
-TopicConfigRule = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""Returns a topic's settings as they shall be stored; raises ConfigError."""
-
-BrokerConfigRule = Callable[[str, Mapping[str, str]], Mapping[str, str]]
-"""Returns a broker's ("": all brokers') dynamic settings as they shall be stored; raises ConfigError."""
 
 _EPOCH_SHIFT = 32
 """Image versions start at controller epoch << 32: those of a reborn controller are above all its predecessor gave."""
@@ -100,7 +94,6 @@ class ControllerConfig:
     num_partitions: int = 1
     default_replication_factor: int = 1
     delete_topic_enable: bool = True
-    unclean_leader_election_enable: bool = False
     internal_topics: Mapping[str, InternalTopic] = field(default_factory=dict)
 
 
@@ -145,8 +138,7 @@ class Controller:
 
     broker_id               this broker
     rows                    rows of the shared partition table, for the partitions this broker holds
-    validate_topic_config   judges a topic's settings
-    validate_broker_config  judges dynamic broker settings
+    rules                   what may be set; follows what is set on brokers
     """
 
     def __init__(
@@ -157,8 +149,7 @@ class Controller:
         *,
         broker_id: int,
         clock: Clock,
-        validate_topic_config: TopicConfigRule,
-        validate_broker_config: BrokerConfigRule,
+        rules: ConfigRules,
         random: Random | None = None,
     ) -> None:
         self._store = store
@@ -166,8 +157,15 @@ class Controller:
         self._rows = rows
         self._broker_id = broker_id
         self._clock = clock
-        self._validate_topic_config = validate_topic_config
-        self._validate_broker_config = validate_broker_config
+        self._rules = rules
+        self._alterations = ConfigAlterations(
+            rules,
+            image=lambda: self.image,
+            write_topic=self._write_topic_config,
+            write=self._write_config,
+            loggers=logger_names,
+            told=_told,
+        )
         self._random = random or Random()
         self._epoch = 0
         self._fence = Check(nodes.CONTROLLER_EPOCH)
@@ -187,6 +185,8 @@ class Controller:
         """
         self._take_office()
         brokers = read_brokers(self._store)
+        configs = read_configs(self._store)
+        self._rules.follow(configs.get(ConfigKind.BROKER, {}))
         topics = self._read_topics(brokers)
         self.image = MetadataImage(
             version=self._epoch << _EPOCH_SHIFT,
@@ -195,7 +195,7 @@ class Controller:
             brokers=brokers,
             topics={topic.name: topic for topic in topics},
             topics_by_id={topic.topic_id: topic for topic in topics},
-            broker_configs=read_broker_configs(self._store),
+            configs=configs,
         )
         self._names_by_collision_key = {collision_key(topic.name): topic.name for topic in topics}
         return full_delta(self.image)
@@ -332,7 +332,7 @@ class Controller:
 
     def _unclean_election_allowed(self, config: Mapping[str, str]) -> bool:
         own = config.get("unclean.leader.election.enable")
-        return self._config.unclean_leader_election_enable if own is None else own.lower() == "true"
+        return self._rules.unclean_leader_election_enable if own is None else own.lower() == "true"
 
     # ---- topics
 
@@ -414,7 +414,12 @@ class Controller:
             raise KafkaError(
                 ErrorCode.INVALID_TOPIC_EXCEPTION, f"Topic '{topic.name}' collides with existing topic: {other}."
             )
-        config = self._checked_topic_config(replaced(topic.configs))
+        config = {}
+        for name, value in topic.configs.items():
+            if value is None:
+                raise KafkaError(ErrorCode.INVALID_CONFIG, f"Null value not supported for topic configs: {name}")
+            config[name] = value
+        self._rules.check_topic(config)
         return plan_topic(
             topic,
             self.image.brokers,
@@ -592,93 +597,34 @@ class Controller:
         self, resources: Sequence[ResourceConfig], *, validate_only: bool = False
     ) -> Outcome[ResourceResult]:
         """
-        Replace whole configurations of topics and brokers, each on its own.
+        Replace whole configurations of topics, brokers, groups and subscriptions, each on its own.
 
-        Codes: INVALID_REQUEST for a resource given twice, of another type, or a broker name that is no number;
-        UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, KAFKA_STORAGE_ERROR.
+        Codes: INVALID_REQUEST for a resource given twice, of another type, or a name that cannot be, for a key given
+        twice or without a value, and for whatever is wrong with a broker's; UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG,
+        KAFKA_STORAGE_ERROR.
         """
-        return self._alter(
-            [(item.resource_type, item.resource_name, replacement(item.configs)) for item in resources], validate_only
-        )
+        return self._outcome(self._alterations.alter(resources, validate_only=validate_only))
 
     def incremental_alter_configs(
         self, resources: Sequence[ResourceChanges], *, validate_only: bool = False
     ) -> Outcome[ResourceResult]:
         """
-        Change single keys of topics and brokers; each resource takes all its changes or none.
+        Change single keys, and levels of loggers; each resource takes all its changes or none.
 
-        Codes: as alter_configs; INVALID_REQUEST also for a key given twice or without a value.
+        Codes: as alter_configs.
         """
-        return self._alter(
-            [(item.resource_type, item.resource_name, increments(item.changes)) for item in resources], validate_only
-        )
+        return self._outcome(self._alterations.alter(resources, validate_only=validate_only))
 
-    def _alter(self, resources: Sequence[tuple[int, str, Change]], validate_only: bool) -> Outcome[ResourceResult]:
-        times = Counter((resource_type, name) for resource_type, name, _ in resources)
-        results: dict[tuple[int, str], ResourceResult] = {}
-        topics: list[TopicState] = []
-        brokers: dict[str, Mapping[str, str]] = {}
-        for resource_type, name, change in resources:
-            key = (resource_type, name)
-            if key in results:
-                continue
-            try:
-                if times[key] > 1:
-                    raise KafkaError(ErrorCode.INVALID_REQUEST, "Each resource must appear at most once.")
-                if resource_type == ResourceType.TOPIC:
-                    topic = self._alter_topic(name, change, validate_only)
-                    if topic is not None:
-                        topics.append(topic)
-                elif resource_type == ResourceType.BROKER:
-                    config = self._alter_broker(name, change, validate_only)
-                    if config is not None:
-                        brokers[name] = config
-                else:
-                    raise KafkaError(
-                        ErrorCode.INVALID_REQUEST,
-                        f"Configurations of topics and brokers can be altered, but resource type is {resource_type}.",
-                    )
-                results[key] = ResourceResult(resource_type, name)
-            except (KafkaError, StoreError) as error:
-                results[key] = ResourceResult(resource_type, name, *_told(error))
-        delta = self._changed(topics=tuple(topics), broker_configs=brokers) if topics or brokers else None
-        return Outcome([*results.values()], delta)
+    def _outcome(self, altered: Altered) -> Outcome[ResourceResult]:
+        if not altered.topics and not altered.configs:
+            return Outcome(altered.results, None)
+        return Outcome(altered.results, self._changed(topics=tuple(altered.topics), configs=altered.configs))
 
-    def _alter_topic(self, name: str, change: Change, validate_only: bool) -> TopicState | None:
-        """Return the topic with its new settings, None when they stay as they are."""
-        topic = self.image.topics.get(name)
-        if topic is None:
-            check_topic_name(name)
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
-        config = self._checked_topic_config(change(topic.config, TOPIC_KEYS))
-        if validate_only or config == topic.config:
-            return None
+    def _write_topic_config(self, name: str, config: Mapping[str, str]) -> None:
         self._commit([self._put(nodes.topic_config_path(name), nodes.encode_config(config))])
-        return replace(topic, config=config)
 
-    def _alter_broker(self, name: str, change: Change, validate_only: bool) -> Mapping[str, str] | None:
-        """Return a broker's new dynamic settings, None when they stay as they are."""
-        if name and not (name.isascii() and name.isdigit() and int(name) in self.image.brokers):
-            live = ", ".join(map(str, sorted(self.image.brokers)))
-            raise KafkaError(
-                ErrorCode.INVALID_REQUEST,
-                f"Unexpected broker id '{name}': expected one of {live}, or an empty string for all brokers.",
-            )
-        before = self.image.broker_configs.get(name, {})
-        try:
-            config = self._validate_broker_config(name, change(before, BROKER_KEYS))
-        except ConfigError as error:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from error
-        if validate_only or config == before:
-            return None
-        self._commit([self._put(nodes.broker_config_path(name), nodes.encode_config(config))])
-        return config
-
-    def _checked_topic_config(self, config: Mapping[str, str]) -> Mapping[str, str]:
-        try:
-            return self._validate_topic_config(config)
-        except ConfigError as error:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from error
+    def _write_config(self, kind: ConfigKind, name: str, config: Mapping[str, str]) -> None:
+        self._commit([self._put(nodes.config_path(kind, name), nodes.encode_config(config))])
 
     # ---- adoption
 
@@ -782,7 +728,7 @@ class Controller:
         partitions: Mapping[str, tuple[PartitionState, ...]] | None = None,
         brokers: tuple[BrokerState, ...] = (),
         removed_brokers: tuple[int, ...] = (),
-        broker_configs: Mapping[str, Mapping[str, str]] | None = None,
+        configs: Mapping[ConfigKind, Mapping[str, Mapping[str, str]]] | None = None,
     ) -> MetadataDelta:
         """Take what was written into the image; return it as a delta."""
         delta = MetadataDelta(
@@ -792,9 +738,11 @@ class Controller:
             partitions=partitions or {},
             brokers=brokers,
             removed_brokers=removed_brokers,
-            broker_configs=broker_configs or {},
+            configs=configs or {},
         )
         self.image = self.image.apply(delta)
+        if ConfigKind.BROKER in delta.configs:
+            self._rules.follow(self.image.broker_configs)
         return delta
 
 

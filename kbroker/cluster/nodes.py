@@ -10,12 +10,14 @@ The metadata tree: paths and content of its nodes, which are Apache Kafka's.
                                           {"controller_epoch":1,"leader":2,"version":1,"leader_epoch":0,"isr":[2,1]}
                                           the node's version is the partition epoch
     /config/topics/<t>  /config/brokers/<id or <default>>     {"version":1,"config":{"retention.ms":"3600000"}}
+    /config/groups/<g>  /config/client-metrics/<name>         the same; names are percent-encoded
     /latest_producer_id_block             {"version":1,"broker":0,"block_start":"0","block_end":"999"}
 
 Ours alone, in the embedded store:
 
     /kbroker/identity                     {"version":1,"broker_id":0}: whose store this is
     /kbroker/deleted_topics/<topic id>    {"version":1,"name":"<t>"}: directories of that topic are garbage, not data
+    /kbroker/log_levels                   as a configuration: levels of loggers, set while this broker runs
 
 E: ephemeral.
 """
@@ -25,8 +27,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from kbroker.metadata.image import BrokerState, Endpoint
+from kbroker.metadata.image import BrokerState, ConfigKind, Endpoint
 from kbroker.storage.checkpoints import decode_uuid, encode_uuid
 from kbroker.types import Uuid
 
@@ -37,6 +40,9 @@ BROKER_IDS = "/brokers/ids"
 TOPICS = "/brokers/topics"
 TOPIC_CONFIGS = "/config/topics"
 BROKER_CONFIGS = "/config/brokers"
+GROUP_CONFIGS = "/config/groups"
+CLIENT_METRICS_CONFIGS = "/config/client-metrics"
+LOG_LEVELS = "/kbroker/log_levels"
 PRODUCER_ID_BLOCK = "/latest_producer_id_block"
 IDENTITY = "/kbroker/identity"
 DELETED_TOPICS = "/kbroker/deleted_topics"
@@ -47,6 +53,8 @@ ROOTS = (
     TOPICS,
     TOPIC_CONFIGS,
     BROKER_CONFIGS,
+    GROUP_CONFIGS,
+    CLIENT_METRICS_CONFIGS,
     "/config/clients",
     "/config/users",
     "/config/ips",
@@ -114,6 +122,17 @@ def topic_config_path(topic: str) -> str:
 def broker_config_path(broker: str) -> str:
     """Return the path of a broker's dynamic configuration; "" means all brokers."""
     return f"{BROKER_CONFIGS}/{broker or DEFAULT_ENTITY}"
+
+
+def config_path(kind: ConfigKind, name: str) -> str:
+    """Return the path of the configuration of anything but a topic."""
+    if kind is ConfigKind.BROKER:
+        return broker_config_path(name)
+    if kind is ConfigKind.LOGGER:
+        return LOG_LEVELS
+    quoted = quote(name, safe="")
+    # "." and ".." are no names of nodes.
+    return f"/config/{kind}/{quoted if quoted.strip('.') else quoted.replace('.', '%2E')}"
 
 
 def deleted_topic_path(topic_id: Uuid) -> str:

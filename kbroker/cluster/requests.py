@@ -21,6 +21,9 @@ class ResourceType(IntEnum):
 
     TOPIC = 2
     BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
 
 
 class ConfigOperation(IntEnum):
@@ -102,11 +105,15 @@ class MorePartitions:
 
 @dataclass(frozen=True, slots=True)
 class ResourceConfig:
-    """A whole new configuration of a resource: keys left out fall back to their defaults."""
+    """
+    A whole new configuration of a resource: keys left out fall back to their defaults.
+
+    configs  (key, value) as they came: a key twice, or without a value, is refused
+    """
 
     resource_type: int
     resource_name: str
-    configs: Mapping[str, str | None]
+    configs: Sequence[tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from kbroker.cluster import nodes
 from kbroker.cluster.store import NoNode, Store
-from kbroker.metadata.image import BrokerState
+from kbroker.metadata.image import BrokerState, ConfigKind
 from kbroker.storage.checkpoints import decode_uuid
 from kbroker.types import Uuid
 
@@ -23,12 +24,28 @@ def read_brokers(store: Store) -> dict[int, BrokerState]:
     }
 
 
-def read_broker_configs(store: Store) -> dict[str, Mapping[str, str]]:
-    """Return the dynamic configuration of each broker that has one ("": of all). Raises StoreError."""
-    names = store.children(nodes.BROKER_CONFIGS)
-    found = store.get_many([f"{nodes.BROKER_CONFIGS}/{name}" for name in names])
+def read_configs(store: Store) -> dict[ConfigKind, dict[str, Mapping[str, str]]]:
+    """Return what is set on anything but topics, by kind and name (brokers: "" stands for all). Raises StoreError."""
     configs = {
-        "" if name == nodes.DEFAULT_ENTITY else name: nodes.decode_config(node[0])
+        kind: _read_configs(store, f"/config/{kind}")
+        for kind in (ConfigKind.BROKER, ConfigKind.GROUP, ConfigKind.CLIENT_METRICS)
+    }
+    if store.exists(nodes.LOG_LEVELS) is not None:
+        configs[ConfigKind.LOGGER] = {"": nodes.decode_config(store.get(nodes.LOG_LEVELS)[0])}
+    return configs
+
+
+def forget_log_levels(store: Store) -> None:
+    """Drop the levels of loggers that an earlier run of the broker was asked for. Raises StoreError."""
+    if store.exists(nodes.LOG_LEVELS) is not None:
+        store.delete(nodes.LOG_LEVELS)
+
+
+def _read_configs(store: Store, parent: str) -> dict[str, Mapping[str, str]]:
+    names = store.children(parent)
+    found = store.get_many([f"{parent}/{name}" for name in names])
+    configs = {
+        "" if name == nodes.DEFAULT_ENTITY else unquote(name): nodes.decode_config(node[0])
         for name, node in zip(names, found, strict=True)
         if node is not None
     }

@@ -13,12 +13,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kbroker.clock import SystemClock
 from kbroker.cluster.adoption import plan_adoption
 from kbroker.cluster.client_requests import ClusterRequests
+from kbroker.cluster.config_rules import ConfigRules
 from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics
 from kbroker.cluster.embedded import EmbeddedStore, damage_explained
 from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
@@ -26,12 +27,14 @@ from kbroker.cluster.publisher import PATIENCE_MS, Publisher
 from kbroker.cluster.registration import BrokerRegistration, register
 from kbroker.cluster.row_allocator import RowAllocator
 from kbroker.cluster.store import StoreUnavailable
+from kbroker.cluster.tree_reader import forget_log_levels
 from kbroker.config.broker_config import BrokerConfig
-from kbroker.config.topic_config import describe_topic, topic_config
-from kbroker.errors import ConfigError
+from kbroker.config.live_config import LiveConfig
+from kbroker.config.topic_config import describe_topic
 from kbroker.ipc.command_server import CommandServer
 from kbroker.ipc.commands import Command, CommandKind, body_of, unpack_request
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.log_levels import LogLevels
 from kbroker.logging_setup import name_client, tell_left_out
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import BrokerState, Endpoint
@@ -85,26 +88,30 @@ class ClusterWorker:
         clock = SystemClock()
         self._store = EmbeddedStore(store_path(config), clock=clock)
         self._rows = RowAllocator(shared.partitions)
+        self._live = LiveConfig(config, registration.broker_id)
+        self._levels = LogLevels()
         self._controller = Controller(
             self._store,
             controller_config(config),
             self._rows,
             broker_id=registration.broker_id,
             clock=clock,
-            validate_topic_config=lambda configs: _checked_topic_config(config, configs),
-            validate_broker_config=_refused_broker_config,
+            rules=ConfigRules(self._live),
         )
         register(self._store, registration, broker_state(config, registration, spec.listeners), clock=clock)
-        with damage_explained(store_path(config)):
-            self._controller.start()
-        self._directories = [d for d in config.log_dirs.directories if d not in spec.failed_directories]
         first_life = self._table.get(0, WorkerField.GENERATION) == 1
+        with damage_explained(store_path(config)):
+            if first_life:
+                forget_log_levels(self._store)
+            self._controller.start()
+        self._follow_levels()
+        self._directories = [d for d in config.log_dirs.directories if d not in spec.failed_directories]
         if first_life:
             self._take_over_disk(self._directories)
         self._requests = ClusterRequests(
             self._controller,
             _ProducerIds(ProducerIdBlocks(self._store, broker_id=registration.broker_id)),
-            lambda configs: describe_topic(config.settings, config.topic_defaults, configs),
+            lambda own: describe_topic(self._live.current.settings, self._live.current.topic_defaults, own),
         )
         self._server = CommandServer(
             self._loop,
@@ -180,6 +187,7 @@ class ClusterWorker:
         try:
             outcome = self._requests.handle(request.api_key, request.api_version, request.body)
             delta = outcome.delta
+            self._follow_levels()
             body = outcome.response.encode(request.api_version)
         except Exception:
             # A bug of ours. Nobody else should lose the controller to it: this client is told, and what was changed is.
@@ -187,6 +195,9 @@ class ClusterWorker:
             logger.exception("Request of %s failed: API %d v%d", named, request.api_key, request.api_version)
             body = b""
         self._answer(sender, command.command_id, body, delta, before)
+
+    def _follow_levels(self) -> None:
+        self._levels.follow(self._controller.image.log_levels)
 
     def _call(self, sender: int, message: bytes, command: Command) -> None:
         arguments = json.loads(body_of(message, command))
@@ -323,12 +334,10 @@ def controller_config(config: BrokerConfig) -> ControllerConfig:
     """Return what the broker's configuration tells the controller."""
     topics = config.topics
     groups = config.groups
-    settings = config.settings
     return ControllerConfig(
         num_partitions=topics.num_partitions,
         default_replication_factor=topics.default_replication_factor,
         delete_topic_enable=topics.delete_topic_enable,
-        unclean_leader_election_enable=bool(settings.value("unclean.leader.election.enable")),
         internal_topics=internal_topics(
             offsets_num_partitions=_number(groups["offsets_topic_num_partitions"]),
             offsets_replication_factor=_number(groups["offsets_topic_replication_factor"]),
@@ -354,18 +363,3 @@ def broker_state(
 def _number(value: object) -> int:
     assert isinstance(value, int), value
     return value
-
-
-def _refused_broker_config(_broker: str, configs: Mapping[str, str]) -> Mapping[str, str]:
-    """Accept only that nothing is set: a setting that is stored and not honoured would be a lie."""
-    if configs:
-        name = next(iter(configs))
-        raise ConfigError(
-            f"{name} cannot be changed while the broker runs in this version; set it in server.properties and restart"
-        )
-    return configs
-
-
-def _checked_topic_config(config: BrokerConfig, configs: Mapping[str, str]) -> Mapping[str, str]:
-    topic_config(config.topic_defaults, configs)
-    return configs

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -65,8 +65,12 @@ class BrokerConfig:
     warnings: tuple[str, ...]
     settings: Settings
 
-    def describe(self) -> tuple[DescribedKey, ...]:
-        """Return how DescribeConfigs tells the broker's keys, sorted by name; secrets have no value."""
+    def describe(self, known: Mapping[str, Value]) -> tuple[DescribedKey, ...]:
+        """
+        Return how DescribeConfigs tells the broker's keys, sorted by name; secrets have no value.
+
+        known  values in force that settled only when the broker started, such as its id
+        """
         in_force: dict[str, Value] = {
             "listeners": tuple(map(str, self.listeners.listeners)),
             "num.network.threads": self.pools.num_network_threads,
@@ -74,11 +78,20 @@ class BrokerConfig:
             "log.dirs": self.log_dirs.directories,
             "inter.broker.listener.name": self.listeners.inter_broker,
             "kbroker.metadata.dir": self.metadata.directory,
+            **known,
         }
-        return tuple(
-            self.settings.describe(BROKER_KEYS[name], in_force[name] if name in in_force else self.settings.value(name))
-            for name in sorted(BROKER_KEYS)
-        )
+        described = [
+            self.settings.describe(key, in_force[name] if name in in_force else self.settings.value(name))
+            for name, key in BROKER_KEYS.items()
+            if not key.internal or name in self.settings.given
+        ]
+        return tuple(sorted([*described, *self.settings.describe_others()]))
+
+    def with_dynamic(self, for_all: Mapping[str, str], own: Mapping[str, str]) -> BrokerConfig:
+        """Return the configuration with what was set while the broker runs; see `Settings.with_dynamic`."""
+        settings = self.settings.with_dynamic(for_all, own)
+        parts = _changing_parts(settings, self.sockets.queued_max_request_bytes)
+        return replace(self, settings=settings, warnings=settings.warnings, **parts)
 
 
 def load_config(
@@ -111,22 +124,29 @@ def load_config(
         identity=BrokerIdentity(None if broker_id < 0 else broker_id, _text(settings, "broker.rack") or None),
         listeners=_listeners(settings),
         pools=pools,
-        sockets=_component(
-            settings,
-            SocketConfig,
-            max_connections_per_ip_overrides=_per_ip(settings),
-            queued_max_request_bytes=_queued_bytes(settings, pools.num_network_threads, memory_limit_bytes()),
-        ),
         log_dirs=log_dirs,
-        log_manager=_component(settings, LogManagerConfig),
         fetch=_component(settings, FetchConfig),
         topics=topics,
-        topic_defaults=MappingProxyType({key.name: settings.find(key)[1] for key in TOPIC_KEYS.values()}),
         groups=_groups(settings, warnings),
         metadata=MetadataConfig(os.path.abspath(_text(settings, "kbroker.metadata.dir") or log_dirs.directories[0])),
         warnings=tuple(warnings),
         settings=settings,
+        **_changing_parts(settings, _queued_bytes(settings, pools.num_network_threads, memory_limit_bytes())),
     )
+
+
+def _changing_parts(settings: Settings, queued_max_request_bytes: int) -> dict[str, Any]:
+    """Return the parts of a BrokerConfig that may change while the broker runs."""
+    return {
+        "sockets": _component(
+            settings,
+            SocketConfig,
+            max_connections_per_ip_overrides=_per_ip(settings),
+            queued_max_request_bytes=queued_max_request_bytes,
+        ),
+        "log_manager": _component(settings, LogManagerConfig),
+        "topic_defaults": MappingProxyType({key.name: settings.find(key)[1] for key in TOPIC_KEYS.values()}),
+    }
 
 
 def default_log_dir(environ: Mapping[str, str]) -> str:
@@ -157,8 +177,10 @@ def _text(settings: Settings, name: str) -> str:
 
 
 def _elements(settings: Settings, name: str) -> tuple[str, ...]:
-    """Return a list value, empty when not set."""
+    """Return a list value, empty when not set; some lists are texts with commas in Kafka's table."""
     value = settings.value(name)
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",")) if value.strip() else ()
     return value if isinstance(value, tuple) else ()
 
 
@@ -217,7 +239,7 @@ def _groups(settings: Settings, warnings: list[str]) -> Mapping[str, Value]:
 
 def _warn_of_shadowed(settings: Settings, warnings: list[str]) -> None:
     """Say when two names of one thing are set to different values: only the first counts."""
-    pairs = [(key.name, *key.synonyms) for key in BROKER_KEYS.values() if key.synonyms and not key.no_effect]
+    pairs = [(name, *BROKER_KEYS[name].synonyms) for name in ("broker.id", "log.dirs")]
     pairs += [tuple(key.synonyms) for key in TOPIC_KEYS.values() if len(key.synonyms) > 1]
     pairs += [("listeners", "port"), ("listeners", "host.name")]
     pairs += [("advertised.listeners", "advertised.port"), ("advertised.listeners", "advertised.host.name")]

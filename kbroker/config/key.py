@@ -21,8 +21,9 @@ MAX_LONG = 2**63 - 1
 
 
 class ValueType(IntEnum):
-    """A key's type, numbered as DescribeConfigs answers it."""
+    """A key's type, numbered as DescribeConfigs answers it; UNKNOWN is no type of the table's keys."""
 
+    UNKNOWN = 0
     BOOLEAN = 1
     STRING = 2
     INT = 3
@@ -52,11 +53,14 @@ class Key:
     minimum         smallest number allowed, None: what the type allows
     maximum         largest number allowed
     choices         the only values allowed (of each element, for a list)
+    form            regular expression that a text (each element of a list) or a number must match, and it in words
     synonyms        other names looked at, in this order, when this one is not set; with the factor their value is
                     multiplied by (log.retention.hours → milliseconds); negative values are taken over unchanged
     no_effect       why setting the key changes nothing here; empty for keys that are honoured
     refused         why the key cannot be set at all in this version; empty for all others
     kafka_default   Apache Kafka's default as text, where ours differs
+    internal        for Kafka's own tests, or a name Kafka has long given up: told to clients only where it is set
+    fixed           why a running broker refuses a new value, for keys that Kafka changes while it runs
     """
 
     name: str
@@ -66,11 +70,14 @@ class Key:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    form: tuple[str, str] = ("", "")
     update: Update = Update.READ_ONLY
     synonyms: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     no_effect: str = ""
     refused: str = ""
     kafka_default: str | None = None
+    internal: bool = False
+    fixed: str = ""
 
     @property
     def sensitive(self) -> bool:
@@ -126,6 +133,8 @@ class Key:
             raise ConfigError(self._expected() + hint)
         number = int(text)
         self._check_range(number)
+        if self.form[0] and not re.fullmatch(self.form[0], str(number)):
+            raise ConfigError(self._expected())
         return number
 
     def _limits(self) -> tuple[float, float]:
@@ -142,7 +151,7 @@ class Key:
             raise ConfigError(self._expected())
 
     def _check_choice(self, text: str) -> None:
-        if self.choices and text not in self.choices:
+        if (self.choices and text not in self.choices) or (self.form[0] and not re.fullmatch(self.form[0], text)):
             raise ConfigError(self._expected())
 
     def _expected(self) -> str:
@@ -151,6 +160,8 @@ class Key:
             return ("expected a list of " if self.type is ValueType.LIST else "expected one of ") + ", ".join(
                 self.choices
             )
+        if self.form[1]:
+            return f"expected {self.form[1]}"
         match self.type:
             case ValueType.BOOLEAN:
                 return "expected true or false"
@@ -190,7 +201,7 @@ def long_key(name: str, default: int | None, doc: str, **more: Any) -> Key:
     return Key(name, ValueType.LONG, default, doc, **more)
 
 
-def double_key(name: str, default: float, doc: str, **more: Any) -> Key:
+def double_key(name: str, default: float | None, doc: str, **more: Any) -> Key:
     """Return a key with a fraction."""
     return Key(name, ValueType.DOUBLE, default, doc, **more)
 
@@ -220,6 +231,11 @@ def same_as(*names: str) -> Mapping[str, int]:
     return MappingProxyType(dict.fromkeys(names, 1))
 
 
+def fixed_while_running(reason: str, *keys: Key) -> tuple[Key, ...]:
+    """Return the keys; those that Kafka changes while it runs say why a running broker does not, here."""
+    return tuple(replace(key, fixed=reason) if key.update is not Update.READ_ONLY else key for key in keys)
+
+
 def without_effect(reason: str, *keys: Key) -> tuple[Key, ...]:
     """Return the keys, each saying that setting it changes nothing here, and why; reasons of their own stay."""
     return tuple(key if key.no_effect or key.refused else replace(key, no_effect=reason) for key in keys)
@@ -233,4 +249,14 @@ def text_of(value: Value) -> str | None:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(value)
-    return str(value)
+    return _java_double(value) if isinstance(value, float) else str(value)
+
+
+def _java_double(value: float) -> str:
+    """Return a number with a fraction as Java writes it: an exponent below a thousandth and from ten millions on."""
+    if value == 0 or 1e-3 <= abs(value) < 1e7 or math.isinf(value):
+        return str(value)
+    mantissa, _, exponent = f"{value!r}".partition("e")
+    if not exponent:
+        mantissa, _, exponent = f"{value:.17e}".partition("e")
+    return f"{float(mantissa)}E{int(exponent)}"

@@ -15,12 +15,12 @@ from kbroker.config.accepted_keys import (
     CLEANER_KEYS,
     CLUSTER_KEYS,
     KRAFT_KEYS,
-    NEW_GROUP_KEYS,
     OTHER_KEYS,
-    SECURITY_KEYS,
+    THROTTLE_KEYS,
     TRANSACTION_KEYS,
     ZOOKEEPER_KEYS,
 )
+from kbroker.config.group_protocol_keys import NEW_GROUP_KEYS
 from kbroker.config.key import (
     CLUSTER_WIDE,
     MAX_INT,
@@ -36,14 +36,23 @@ from kbroker.config.key import (
     short_key,
     string_key,
 )
+from kbroker.config.reasons import (
+    NO_CLUSTERS,
+    NO_KRAFT,
+    NO_QUOTAS,
+    NO_RECOMPRESSION,
+    NO_SECURITY,
+    NO_ZOOKEEPER,
+    OLD_FORMATS,
+)
+from kbroker.config.security_keys import SECURITY_KEYS
+from kbroker.config.tiered_storage_keys import TIERED_STORAGE_KEYS
 
-_NO_CLUSTERS = "this version runs single brokers: there is no other broker to talk to"
-_NO_ZOOKEEPER = "clusters over ZooKeeper are not in this version: the embedded store is used"
-_NO_KRAFT = "there is no KRaft quorum here: metadata lives in the embedded store"
-_NO_SECURITY = "TLS and SASL are not in this version"
-_NO_QUOTAS = "quotas are not in this version"
-_NO_RECOMPRESSION = "batches are stored as they came"
-_OLD_FORMATS = "record batches are stored in format v2, the only one in this version"
+_BOUND_AT_START = "listeners are bound once, when the broker starts; set it in server.properties and restart"
+_POOLS_ARE_FIXED = (
+    "each worker owns its partitions and connections, which cannot move to another one while the broker runs; "
+    "set it in server.properties and restart"
+)
 
 _IDENTITY = (
     int_key(
@@ -53,15 +62,21 @@ _IDENTITY = (
         minimum=-1,
         synonyms=same_as("node.id"),
     ),
-    int_key("node.id", -1, "The KRaft name of broker.id; used when broker.id is not set.", minimum=-1),
+    int_key(
+        "node.id",
+        None,
+        "The KRaft name of broker.id; used when broker.id is not set.",
+        minimum=-1,
+        synonyms=same_as("broker.id"),
+    ),
     boolean_key(
         "broker.id.generation.enable",
         True,
         "Let ZooKeeper give out broker ids above reserved.broker.max.id.",
-        no_effect=_NO_ZOOKEEPER,
+        no_effect=NO_ZOOKEEPER,
     ),
     int_key(
-        "reserved.broker.max.id", 1000, "Largest broker.id an operator may set.", minimum=0, no_effect=_NO_ZOOKEEPER
+        "reserved.broker.max.id", 1000, "Largest broker.id an operator may set.", minimum=0, no_effect=NO_ZOOKEEPER
     ),
     string_key("broker.rack", None, "Where this broker stands; told to clients in Metadata."),
 )
@@ -75,20 +90,20 @@ _LISTENERS = (
         "localhost only, over IPv4 and IPv6.",
         update=PER_BROKER,
         kafka_default="PLAINTEXT://:9092",
+        fixed=_BOUND_AT_START,
     ),
     list_key(
         "advertised.listeners",
         None,
         "What clients are told to connect to. Unset: each client is told the address it dialled, so tunnels, "
         "containers and second interfaces work; set: exactly this.",
-        update=PER_BROKER,
     ),
-    list_key(
+    string_key(
         "listener.security.protocol.map",
-        ("PLAINTEXT:PLAINTEXT", "SSL:SSL", "SASL_PLAINTEXT:SASL_PLAINTEXT", "SASL_SSL:SASL_SSL"),
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
         "Which protocol each listener name speaks: NAME:PROTOCOL, separated by commas. Those in use must be PLAINTEXT.",
         update=PER_BROKER,
-        kafka_default="SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        fixed=_BOUND_AT_START,
     ),
     string_key("inter.broker.listener.name", None, "The listener other brokers use. Unset: by its security protocol."),
     string_key(
@@ -99,19 +114,28 @@ _LISTENERS = (
     ),
     list_key(
         "controller.listener.names",
-        (),
+        None,
         "Names of listeners of KRaft's controller; they are not bound, since there is no such quorum here.",
     ),
-    list_key("early.start.listeners", None, "Listeners to open before authorization is ready.", no_effect=_NO_SECURITY),
-    string_key(
-        "control.plane.listener.name", None, "A listener for the controller's requests.", no_effect=_NO_CLUSTERS
-    ),
+    list_key("early.start.listeners", None, "Listeners to open before authorization is ready.", no_effect=NO_SECURITY),
+    string_key("control.plane.listener.name", None, "A listener for the controller's requests.", no_effect=NO_CLUSTERS),
     int_key(
-        "port", None, "Old name: the port, when listeners is not set.", minimum=0, maximum=65535, kafka_default="9092"
+        "port",
+        None,
+        "Old name: the port, when listeners is not set.",
+        minimum=0,
+        maximum=65535,
+        kafka_default="9092",
+        internal=True,
     ),
-    string_key("host.name", None, "Old name: the host to bind, when listeners is not set. Empty: all interfaces."),
-    int_key("advertised.port", None, "Old name: the port clients are told.", minimum=1, maximum=65535),
-    string_key("advertised.host.name", None, "Old name: the host clients are told."),
+    string_key(
+        "host.name",
+        None,
+        "Old name: the host to bind, when listeners is not set. Empty: all interfaces.",
+        internal=True,
+    ),
+    int_key("advertised.port", None, "Old name: the port clients are told.", minimum=1, maximum=65535, internal=True),
+    string_key("advertised.host.name", None, "Old name: the host clients are told.", internal=True),
 )
 
 _POOLS = (
@@ -121,6 +145,8 @@ _POOLS = (
         "Network worker processes. Unset: a quarter of the cores, at least 1, at most 3.",
         minimum=1,
         kafka_default="3",
+        update=CLUSTER_WIDE,
+        fixed=_POOLS_ARE_FIXED,
     ),
     int_key(
         "num.io.threads",
@@ -128,12 +154,15 @@ _POOLS = (
         "IO worker processes; each partition belongs to one of them. Unset: half of the cores, at least 1, at most 8.",
         minimum=1,
         kafka_default="8",
+        update=CLUSTER_WIDE,
+        fixed=_POOLS_ARE_FIXED,
     ),
     int_key(
         "background.threads",
         10,
         "Threads for background tasks, over all IO workers: deleting and flushing files.",
         minimum=1,
+        update=CLUSTER_WIDE,
         no_effect="the IO workers do such work between requests",
     ),
     int_key(
@@ -141,13 +170,14 @@ _POOLS = (
         1,
         "Logs recovered at once per log directory and IO worker after an unclean shutdown.",
         minimum=1,
+        kafka_default="2",
+        update=CLUSTER_WIDE,
         no_effect="each IO worker recovers its own logs: num.io.threads says how many at once",
     ),
     int_key(
         "num.replica.alter.log.dirs.threads",
         None,
         "Threads moving replicas between log directories.",
-        minimum=1,
         no_effect="moving replicas between log directories is not in this version",
     ),
 )
@@ -179,14 +209,29 @@ _SOCKETS = (
         "A connection with no request for this long is closed; -1: never.",
         minimum=-1,
     ),
-    int_key("max.connections", MAX_INT, "Client connections at once; more are closed at once.", minimum=0),
-    int_key("max.connections.per.ip", MAX_INT, "Connections at once from one address.", minimum=0),
-    list_key(
-        "max.connections.per.ip.overrides",
-        (),
-        "Other limits for single addresses: address:number, separated by commas.",
+    int_key(
+        "max.connections",
+        MAX_INT,
+        "Client connections at once; more are closed at once.",
+        minimum=0,
+        update=CLUSTER_WIDE,
     ),
-    int_key("max.connection.creation.rate", MAX_INT, "New connections per second.", minimum=0, no_effect=_NO_QUOTAS),
+    int_key("max.connections.per.ip", MAX_INT, "Connections at once from one address.", minimum=0, update=CLUSTER_WIDE),
+    string_key(
+        "max.connections.per.ip.overrides",
+        "",
+        "Other limits for single addresses: address:number, separated by commas.",
+        form=(r"(?:\s*[^,\s]+:[0-9]+\s*(?:,|$))*", "address:number, separated by commas"),
+        update=CLUSTER_WIDE,
+    ),
+    int_key(
+        "max.connection.creation.rate",
+        MAX_INT,
+        "New connections per second.",
+        minimum=0,
+        update=CLUSTER_WIDE,
+        no_effect=NO_QUOTAS,
+    ),
     int_key(
         "queued.max.requests", 500, "Requests waiting for IO workers before network workers stop reading.", minimum=1
     ),
@@ -213,7 +258,7 @@ _LOGS = (
         "Unset: ${XDG_DATA_HOME:-~/.local/share}/kbroker.",
         synonyms=same_as("log.dir"),
     ),
-    string_key("log.dir", None, "One log directory; used when log.dirs is not set.", kafka_default="/tmp/kafka-logs"),  # noqa: S108
+    list_key("log.dir", None, "One log directory; used when log.dirs is not set.", kafka_default="/tmp/kafka-logs"),  # noqa: S108
     int_key(
         "log.segment.bytes",
         1073741824,
@@ -301,13 +346,14 @@ _LOGS = (
         30000,
         "How long a broker with a failed log directory waits for the controller.",
         minimum=1,
-        no_effect=_NO_KRAFT,
+        no_effect=NO_KRAFT,
     ),
     long_key(
         "log.initial.task.delay.ms",
         30000,
         "Wait after the start before retention and flush are first checked.",
         minimum=0,
+        internal=True,
         no_effect="the first check comes after one interval",
     ),
     string_key(
@@ -350,17 +396,16 @@ _LOGS = (
         "producer",
         "How batches are stored. producer: as they came.",
         choices=("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
-        no_effect=_NO_RECOMPRESSION,
+        no_effect=NO_RECOMPRESSION,
         update=CLUSTER_WIDE,
     ),
     int_key(
         "compression.gzip.level",
         -1,
         "Level of gzip, when compression.type is gzip.",
-        minimum=-1,
-        maximum=9,
+        form=("-1|[1-9]", "-1 or a whole number from 1 to 9"),
         update=CLUSTER_WIDE,
-        no_effect=_NO_RECOMPRESSION,
+        no_effect=NO_RECOMPRESSION,
     ),
     int_key(
         "compression.lz4.level",
@@ -369,7 +414,7 @@ _LOGS = (
         minimum=1,
         maximum=17,
         update=CLUSTER_WIDE,
-        no_effect=_NO_RECOMPRESSION,
+        no_effect=NO_RECOMPRESSION,
     ),
     int_key(
         "compression.zstd.level",
@@ -378,7 +423,7 @@ _LOGS = (
         minimum=-131072,
         maximum=22,
         update=CLUSTER_WIDE,
-        no_effect=_NO_RECOMPRESSION,
+        no_effect=NO_RECOMPRESSION,
     ),
     int_key(
         "min.insync.replicas",
@@ -397,15 +442,14 @@ _LOGS = (
         "log.message.format.version",
         "3.0-IV1",
         "Old key: the format of stored records.",
-        update=CLUSTER_WIDE,
-        no_effect=_OLD_FORMATS,
+        no_effect=OLD_FORMATS,
     ),
     boolean_key(
         "log.message.downconversion.enable",
         True,
         "Convert records for consumers that only know older formats.",
         update=CLUSTER_WIDE,
-        no_effect=_OLD_FORMATS,
+        no_effect=OLD_FORMATS,
     ),
     long_key(
         "replica.high.watermark.checkpoint.interval.ms", 5000, "How often high watermarks are written down.", minimum=1
@@ -417,7 +461,13 @@ _LOGS = (
         minimum=1,
         update=CLUSTER_WIDE,
     ),
-    int_key("producer.id.expiration.check.interval.ms", 600000, "How often idle producers are looked for.", minimum=1),
+    int_key(
+        "producer.id.expiration.check.interval.ms",
+        600000,
+        "How often idle producers are looked for.",
+        minimum=1,
+        internal=True,
+    ),
 )
 
 _TOPICS = (
@@ -474,10 +524,12 @@ _GROUPS = (
     int_key("group.max.session.timeout.ms", 1800000, "Longest session time-out a consumer may ask for.", minimum=1),
     int_key(
         "group.initial.rebalance.delay.ms",
-        3000,
-        "How long an empty group waits for more members before its first rebalance. Kafka's default of three seconds "
-        "is what a lone consumer waits for its first record; 0 suits development.",
+        0,
+        "How long an empty group waits for more members before its first rebalance. 0: the first member gets its "
+        "partitions at once; a group of many members that start together then rebalances several times, which some "
+        "seconds spare.",
         minimum=0,
+        kafka_default="3000",
     ),
     int_key("group.max.size", MAX_INT, "Most members of a group.", minimum=1),
     int_key("offset.metadata.max.bytes", 4096, "Largest text a client may store with an offset.", minimum=0),
@@ -543,12 +595,16 @@ BROKER_KEYS: Mapping[str, Key] = MappingProxyType(
             ZOOKEEPER_KEYS,
             CLUSTER_KEYS,
             SECURITY_KEYS,
+            TIERED_STORAGE_KEYS,
             OTHER_KEYS,
         )
         for key in group
     }
 )
 """Every key of server.properties by name."""
+
+RUNNING_KEYS: Mapping[str, Key] = MappingProxyType({key.name: key for key in THROTTLE_KEYS})
+"""Keys of a broker that can only be set while it runs, by name."""
 
 GROUP_KEYS: tuple[Key, ...] = tuple(key for key in _GROUPS if not key.no_effect)
 """The keys the group coordinator uses."""

@@ -6,11 +6,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import dropwhile
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kbroker.config.client_keys import CLIENT_KEYS
-from kbroker.config.key import MAX_LONG, Key, Value, ValueType, text_of
-from kbroker.config.keys import BROKER_KEYS
+from kbroker.config.key import MAX_LONG, Key, Update, Value, ValueType, text_of
+from kbroker.config.keys import BROKER_KEYS, RUNNING_KEYS
 from kbroker.config.properties import parse_properties
 from kbroker.config.topic_keys import TOPIC_KEYS
 from kbroker.errors import ConfigError
@@ -27,6 +29,8 @@ class ConfigSource(IntEnum):
     STATIC_BROKER_CONFIG = 4
     DEFAULT_CONFIG = 5
     DYNAMIC_BROKER_LOGGER_CONFIG = 6
+    DYNAMIC_CLIENT_METRICS_CONFIG = 7
+    DYNAMIC_GROUP_CONFIG = 8
 
 
 class Synonym(NamedTuple):
@@ -75,13 +79,53 @@ class Setting:
 
 
 class Settings:
-    """The settings of one broker: `given` by name, and what follows from synonyms and defaults."""
+    """
+    The settings of one broker: what follows from what was set, from synonyms and from defaults.
 
-    __slots__ = ("given", "warnings")
+    given     what counts, by name
+    layers    where it was set: per source the settings by name, the strongest source first
+    warnings  lines for the log
+    """
 
-    def __init__(self, given: Mapping[str, Setting], warnings: Sequence[str]) -> None:
-        self.given = given
+    __slots__ = ("given", "layers", "warnings")
+
+    def __init__(
+        self,
+        static: Mapping[str, Setting],
+        warnings: Sequence[str],
+        dynamic: Sequence[tuple[ConfigSource, Mapping[str, Setting]]] = (),
+    ) -> None:
+        self.layers = (*dynamic, (ConfigSource.STATIC_BROKER_CONFIG, static))
+        given: dict[str, Setting] = {}
+        for _, settings in reversed(self.layers):
+            given.update((name, setting) for name, setting in settings.items() if name in BROKER_KEYS)
+        self.given: Mapping[str, Setting] = MappingProxyType(given)
         self.warnings = tuple(warnings)
+
+    @property
+    def static(self) -> Mapping[str, Setting]:
+        """Return what the file and the command line set."""
+        return self.layers[-1][1]
+
+    def with_dynamic(self, for_all: Mapping[str, str], own: Mapping[str, str]) -> Settings:
+        """
+        Return the settings with what was set while the broker runs, for all brokers and for this one alone.
+
+        What cannot be used is left out with a warning: it was written by somebody else, or by another version.
+
+        min.insync.replicas always is among those for all brokers, as in a cluster of Kafka 4 (KIP-966): there it begins
+        with the value of the broker's file.
+        """
+        warnings: list[str] = []
+        for_all = {CLUSTER_KEY: text_of(Settings(self.static, ()).value(CLUSTER_KEY)) or "", **for_all}
+        layers = [
+            (source, {name: setting for name, text in texts.items() if (setting := _dynamic(name, text, warnings))})
+            for source, texts in (
+                (ConfigSource.DYNAMIC_BROKER_CONFIG, own),
+                (ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, for_all),
+            )
+        ]
+        return Settings(self.static, warnings, layers)
 
     def find(self, key: Key) -> tuple[Setting | None, Value]:
         """Return the setting that decides `key`, None when none does, and the value in force."""
@@ -92,8 +136,11 @@ class Settings:
             setting = self.given.get(name)
             if setting is not None:
                 value = setting.value
-                if factor != 1 and isinstance(value, int) and not isinstance(value, bool):
-                    value = min(value * factor, MAX_LONG) if value >= 0 else -1
+                if isinstance(value, int) and not isinstance(value, bool):
+                    if factor != 1:
+                        value = min(value * factor, MAX_LONG) if value >= 0 else -1
+                    elif key.minimum == -1:
+                        value = max(value, -1)
                 return setting, value
         return None, key.default
 
@@ -108,28 +155,153 @@ class Settings:
             return ConfigError(f"{name} (default {text_of(BROKER_KEYS[name].default)}): {problem}")
         return setting.error(problem)
 
-    def describe(self, key: Key, value: Value) -> DescribedKey:
-        """Return how DescribeConfigs tells `key` with the `value` in force."""
-        setting = self.find(key)[0]
-        names = (key.name, *key.synonyms) if key.name in BROKER_KEYS else tuple(key.synonyms)
-        synonyms = [
-            Synonym(name, None if key.sensitive else text_of(self.given[name].value), ConfigSource.STATIC_BROKER_CONFIG)
-            for name in dict.fromkeys(names)
-            if name in self.given
+    def places(self, name: str) -> tuple[Synonym, ...]:
+        """
+        Return all places that have a value for the broker's key `name`, in Kafka's order: per source, the strongest
+        first, all names of the thing; of these from `name` on.
+        """
+        key = BROKER_KEYS[name]
+        names = _CHAINS.get(name, (name,))
+        found = [
+            Synonym(one, _told(BROKER_KEYS[one], settings[one].value), source)
+            for source, settings in self.layers
+            for one in names
+            if one in settings
         ]
-        if key.default is not None:
-            synonyms.append(Synonym(names[0] if names else key.name, text_of(key.default), ConfigSource.DEFAULT_CONFIG))
-        documentation = key.doc + (f" No effect: {key.no_effect}." if key.no_effect else "")
+        if not found:
+            # A key that only has another name (broker.id, node.id): Kafka copies the value to both.
+            found = [
+                Synonym(name, _told(key, settings[other].value), source)
+                for source, settings in self.layers
+                for other in key.synonyms
+                if other in settings
+            ][:1]
+        found += [
+            Synonym(one, _told(BROKER_KEYS[one], BROKER_KEYS[one].default), ConfigSource.DEFAULT_CONFIG)
+            for one in names
+            if BROKER_KEYS[one].default is not None
+        ]
+        return tuple(dropwhile(lambda synonym: synonym.name != name, found))
+
+    def describe(self, key: Key, value: Value) -> DescribedKey:
+        """Return how DescribeConfigs tells the broker's `key` with the `value` in force."""
+        places = self.places(key.name)
+        text = _told(key, value)
+        if not places and text is not None:
+            places = (Synonym(key.name, text, ConfigSource.DEFAULT_CONFIG),)
         return DescribedKey(
             key.name,
-            None if key.sensitive else text_of(value),
-            ConfigSource.DEFAULT_CONFIG if setting is None else ConfigSource.STATIC_BROKER_CONFIG,
+            text,
+            places[0].source if places else ConfigSource.DEFAULT_CONFIG,
             key.type,
-            read_only=True,
+            read_only=key.update is Update.READ_ONLY,
             sensitive=key.sensitive,
-            documentation=documentation,
-            synonyms=tuple(synonyms),
+            documentation=documentation(key),
+            synonyms=places,
         )
+
+    def describe_dynamic(self, source: ConfigSource) -> tuple[DescribedKey, ...]:
+        """Return how DescribeConfigs tells what one source set while the broker runs, and that alone."""
+        return tuple(
+            self._describe_set(name, setting, (source,)) for name, setting in sorted(dict(self.layers)[source].items())
+        )
+
+    def describe_others(self) -> tuple[DescribedKey, ...]:
+        """Return how DescribeConfigs tells names set while the broker runs that are no keys of server.properties."""
+        others: dict[str, Setting] = {}
+        for _, settings in reversed(self.layers):
+            others.update((name, setting) for name, setting in settings.items() if name not in BROKER_KEYS)
+        sources = [source for source, _ in self.layers]
+        return tuple(self._describe_set(name, setting, sources) for name, setting in others.items())
+
+    def _describe_set(self, name: str, setting: Setting, sources: Sequence[ConfigSource]) -> DescribedKey:
+        key = BROKER_KEYS.get(name) or RUNNING_KEYS.get(name)
+        places = tuple(
+            Synonym(name, None if key is None else _told(key, settings[name].value), source)
+            for source, settings in self.layers
+            if source in sources and name in settings
+        )
+        if key is None:
+            # Nobody knows what it is, so it might be a secret.
+            unknown = ValueType.UNKNOWN
+            return DescribedKey(name, None, places[0].source, unknown, True, True, "", places)
+        return DescribedKey(
+            name,
+            _told(key, setting.value),
+            places[0].source,
+            key.type,
+            read_only=key.update is Update.READ_ONLY,
+            sensitive=key.sensitive,
+            documentation=documentation(key),
+            synonyms=places,
+        )
+
+
+CLUSTER_KEY = "min.insync.replicas"
+"""The one key that is the cluster's and not a broker's (KIP-966)."""
+
+_CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: tuple(key.synonyms) for key in TOPIC_KEYS.values() if len(key.synonyms) > 1 for name in key.synonyms}
+)
+"""Keys that say the same in different units, each with all of them, the strongest first."""
+
+
+def describe_named(
+    key: Key, own: str | None, otherwise: Value, source: ConfigSource, others: tuple[Synonym, ...]
+) -> DescribedKey:
+    """
+    Return how DescribeConfigs tells a key of anything but a broker.
+
+    own        what is set on the thing itself, None when nothing is
+    otherwise  the value in force when nothing is set
+    source     the source of `own`
+    others     the places that count when nothing is set
+    """
+    value = otherwise
+    if own is not None:
+        try:
+            value = key.parse(own)
+        except ConfigError:
+            value = own
+        others = (Synonym(key.name, text_of(value), source), *others)
+    return DescribedKey(
+        key.name,
+        text_of(value),
+        others[0].source if others else ConfigSource.DEFAULT_CONFIG,
+        key.type,
+        read_only=False,
+        sensitive=False,
+        documentation=documentation(key),
+        synonyms=others,
+    )
+
+
+def documentation(key: Key) -> str:
+    """Return what DescribeConfigs says about a key."""
+    return key.doc + (f" No effect: {key.no_effect}." if key.no_effect else "")
+
+
+def _told(key: Key, value: Value) -> str | None:
+    """Return a value's text, None for a secret."""
+    return None if key.sensitive else text_of(value)
+
+
+def _dynamic(name: str, text: str, warnings: list[str]) -> Setting | None:
+    """Return a setting made while the broker runs; None with a warning when it cannot be used."""
+    place = "dynamic configuration"
+    key = BROKER_KEYS.get(name) or RUNNING_KEYS.get(name)
+    if key is None:
+        return Setting(name, text, None, place)
+    shown = _HIDDEN if key.sensitive else text
+    if key.update is Update.READ_ONLY or key.fixed:
+        reason = key.fixed or "it cannot be changed while the broker runs"
+        warnings.append(f"{place}: {name}={shown} does not count: {reason}")
+        return None
+    try:
+        return Setting(name, text, key.parse(text), place)
+    except ConfigError as error:
+        warnings.append(f"{place}: {name}={shown} does not count: {error}")
+        return None
 
 
 def read_settings(path: str | None, overrides: Sequence[str]) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kbroker.config.key import Value, text_of
-from kbroker.config.settings import ConfigSource, DescribedKey, Settings, Synonym
+from kbroker.config.settings import ConfigSource, DescribedKey, Settings, describe_named
 from kbroker.config.topic_keys import TOPIC_KEYS
 from kbroker.errors import ConfigError
 
@@ -38,6 +38,31 @@ def topic_config(defaults: TopicDefaults, overrides: Mapping[str, str | None]) -
     return values
 
 
+def usable_topic_config(
+    defaults: TopicDefaults, overrides: Mapping[str, str | None]
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """
+    Return all typed values of a topic as far as they can be used, and what is wrong with the others.
+
+    A store that something else wrote, or another version, may hold what this version refuses: that does not count.
+    """
+    try:
+        return topic_config(defaults, overrides), ()
+    except ConfigError:
+        pass
+    usable: dict[str, str | None] = {}
+    problems = []
+    for name, text in overrides.items():
+        try:
+            topic_config(defaults, {**usable, name: text})
+        except ConfigError as error:
+            problems.append(str(error))
+        else:
+            usable[name] = text
+    values = dict(defaults) if not usable else topic_config(defaults, usable)
+    return values, tuple(problems)
+
+
 def _apply_timestamp_difference(
     values: dict[str, Value], defaults: TopicDefaults, overrides: Mapping[str, str | None]
 ) -> None:
@@ -68,16 +93,14 @@ def describe_topic(
 
     settings   the broker's
     defaults   as `BrokerConfig.topic_defaults`
-    overrides  the topic's own settings as text, valid
+    overrides  the topic's own settings as text
     """
+    values, _ = usable_topic_config(defaults, overrides)
     described = []
     for name in sorted(TOPIC_KEYS):
-        entry = settings.describe(TOPIC_KEYS[name], defaults[name])
-        if name in overrides:
-            value = text_of(TOPIC_KEYS[name].parse(overrides[name]))
-            own = Synonym(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG)
-            entry = entry._replace(
-                value=value, source=ConfigSource.DYNAMIC_TOPIC_CONFIG, synonyms=(own, *entry.synonyms)
-            )
-        described.append(entry._replace(read_only=False))
+        key = TOPIC_KEYS[name]
+        places = settings.places(next(iter(key.synonyms))) if key.synonyms else ()
+        # A value that does not count is not told as if it did.
+        own = text_of(values[name]) if name in overrides else None
+        described.append(describe_named(key, own, values[name], ConfigSource.DYNAMIC_TOPIC_CONFIG, places))
     return tuple(described)

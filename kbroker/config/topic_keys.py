@@ -13,6 +13,7 @@ from typing import Any
 
 from kbroker.config.key import MAX_LONG, Key, boolean_key, list_key, same_as, without_effect
 from kbroker.config.keys import BROKER_KEYS
+from kbroker.config.reasons import NO_NEW_GROUPS, NO_QUOTAS, NO_TIERED
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -26,6 +27,7 @@ def _from_broker(name: str, *synonyms: str, **changes: Any) -> Key:
 
 _RETENTION_MS = {"log.retention.ms": 1, "log.retention.minutes": _MINUTE_MS, "log.retention.hours": _HOUR_MS}
 _ROLL_MS = {"log.roll.ms": 1, "log.roll.hours": _HOUR_MS}
+_REPLICAS = (r"\*|[0-9]+:[0-9]+", "* or partition:broker, separated by commas")
 _JITTER_MS = {"log.roll.jitter.ms": 1, "log.roll.jitter.hours": _HOUR_MS}
 
 _KEYS = (
@@ -80,13 +82,21 @@ _KEYS = (
     ),
     _from_broker("unclean.leader.election.enable", "unclean.leader.election.enable"),
     *without_effect(
-        "quotas are not in this version",
-        list_key("follower.replication.throttled.replicas", (), "Replicas whose followers are throttled."),
-        list_key("leader.replication.throttled.replicas", (), "Replicas whose leaders are throttled."),
+        NO_NEW_GROUPS,
+        boolean_key("errors.deadletterqueue.group.enable", False, "Let share groups write records they gave up here."),
     ),
     *without_effect(
-        "tiered storage is not in this version",
-        boolean_key("remote.copy.disable", False, "Stop copying segments elsewhere."),
+        NO_QUOTAS,
+        list_key(
+            "follower.replication.throttled.replicas", (), "Replicas whose followers are throttled.", form=_REPLICAS
+        ),
+        list_key("leader.replication.throttled.replicas", (), "Replicas whose leaders are throttled.", form=_REPLICAS),
+    ),
+    *without_effect(
+        NO_TIERED,
+        _from_broker("remote.copy.lag.bytes", "log.remote.copy.lag.bytes"),
+        _from_broker("remote.copy.lag.ms", "log.remote.copy.lag.ms"),
+        boolean_key("remote.log.copy.disable", False, "Stop copying segments elsewhere."),
         boolean_key("remote.log.delete.on.disable", False, "Delete the copies elsewhere."),
         boolean_key("remote.storage.enable", False, "Keep old segments elsewhere; only false is possible."),
     ),

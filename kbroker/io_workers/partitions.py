@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from zlib import crc32
 
-from kbroker.config.topic_config import TopicDefaults, topic_config
-from kbroker.errors import ConfigError, KafkaError, LogDirFailed
+from kbroker.config.topic_config import TopicDefaults, usable_topic_config
+from kbroker.errors import KafkaError, LogDirFailed
 from kbroker.io_workers.dispatch import AppendDispatcher, OwnedPartition
 from kbroker.metadata.image import NO_ROW, MetadataImage, PartitionState, TopicState
 from kbroker.metadata.placement import owner_of
@@ -43,11 +43,9 @@ class PartitionChanges:
 
 def log_config(defaults: TopicDefaults, topic: TopicState | None, producer_id_expiration_ms: int) -> LogConfig:
     """Return a topic's LogConfig; settings that this version does not accept count as not set."""
-    try:
-        values = topic_config(defaults, topic.config if topic is not None else {})
-    except ConfigError as error:
-        logger.warning("Topic %s: %s; the broker's defaults are used", topic.name if topic else "", error)
-        values = dict(defaults)
+    values, problems = usable_topic_config(defaults, topic.config if topic is not None else {})
+    for problem in problems:
+        logger.warning("Topic %s: %s; this setting does not count", topic.name if topic else "", problem)
     fields: dict[str, object] = {
         name: values[name.replace("_", ".")]
         for name in LogConfig.__dataclass_fields__
@@ -123,6 +121,17 @@ class OwnedPartitions:
         """Follow a later image."""
         before, self.image = self.image, image
         return self._follow(before, image, is_new=True)
+
+    def reconfigure(self) -> None:
+        """Give every open log its configuration anew: the broker's defaults have changed."""
+        configs: dict[str, LogConfig] = {}
+        for owned in self._dispatcher.partitions.values():
+            log = owned.log
+            if log is not None:
+                topic = log.topic_partition.topic
+                if topic not in configs:
+                    configs[topic] = self._config_for(topic)
+                log.update_config(configs[topic])
 
     def _follow(self, before: MetadataImage, image: MetadataImage, *, is_new: bool) -> PartitionChanges:
         changes = PartitionChanges([], [], [])

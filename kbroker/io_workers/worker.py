@@ -17,6 +17,7 @@ from typing import Any
 
 from kbroker.clock import SystemClock
 from kbroker.config.broker_config import BrokerConfig
+from kbroker.config.live_config import LiveConfig
 from kbroker.errors import KafkaError, LogDirFailed, NoLogDirectory, StartupError
 from kbroker.io_workers.dispatch import AppendDispatcher, Committed
 from kbroker.io_workers.flusher import Flusher
@@ -25,6 +26,7 @@ from kbroker.io_workers.partitions import OwnedPartitions, PartitionChanges, log
 from kbroker.ipc.command_server import CommandServer, Completions
 from kbroker.ipc.commands import SENDER, Command, CommandKind, body_of
 from kbroker.ipc.event_loop import EventLoop
+from kbroker.log_levels import LogLevels
 from kbroker.logging_setup import tell_left_out
 from kbroker.metadata.delta import decode_delta
 from kbroker.metadata.image import MissedDelta
@@ -77,6 +79,8 @@ class IoWorker:
         self._number = self._table.io_worker(spec.index)
         self._spec = spec
         self._config = spec.config
+        self._live = LiveConfig(spec.config, spec.broker_id)
+        self._levels = LogLevels()
         self._loop = EventLoop()
         self._clock = SystemClock()
         self._flusher = Flusher(self._loop)
@@ -230,8 +234,12 @@ class IoWorker:
             self._server.send(0, CommandKind.HELLO, 0, b"")
             return
         self._dispatcher.end_turn()
+        reconfigured = self._live.follow(image.broker_configs)
+        self._levels.follow(image.log_levels)
         if self._ready:
             self._changed(self._partitions.apply(image))
+            if reconfigured:
+                self._partitions.reconfigure()
         else:
             clean = self._spec.clean_directories
             was_clean = [directory in clean for directory in self._config.log_dirs.directories]
@@ -262,9 +270,9 @@ class IoWorker:
 
     def _config_for(self, topic: str) -> LogConfig:
         return log_config(
-            self._config.topic_defaults,
+            self._live.current.topic_defaults,
             self._partitions.topic(topic),
-            self._config.log_manager.producer_id_expiration_ms,
+            self._live.current.log_manager.producer_id_expiration_ms,
         )
 
     def _flush(self, log: Log, done: Committed) -> None:

@@ -4,7 +4,7 @@ What changed in the cluster, as a value and as compact JSON for the way from the
     {"v": version, "full": true?, "cluster": id?, "controller": id?,
      "brokers": [[id, rack, [[listener, protocol, host, port], …]], …], "gone_brokers": [id, …],
      "topics": [[name, topic id in hex, internal, {key: value}, [partition, …]], …], "gone_topics": [name, …],
-     "partitions": {name: [partition, …]}, "configs": {broker: {key: value}}}
+     "partitions": {name: [partition, …]}, "configs": {kind: {name: {key: value}}}}
 
     partition = [partition, row, leader, leader epoch, partition epoch, [replica, …], [isr, …], [offline replica, …]]
 
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kbroker.metadata.image import BrokerState, Endpoint, MetadataImage, PartitionState, TopicState
+from kbroker.metadata.image import BrokerState, ConfigKind, Endpoint, MetadataImage, PartitionState, TopicState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class MetadataDelta:
     topics           new or changed topics, whole; a known name with a new topic id replaces the old topic
     removed_topics   names, taken away before `topics` is added
     partitions       by topic: changed partitions, and new ones that follow the last without a gap
-    broker_configs   whole new configuration of these brokers ("": of all); empty: nothing is set any more
+    configs          by kind: whole new configurations by name; an empty one: nothing is set any more
     """
 
     version: int
@@ -45,7 +45,7 @@ class MetadataDelta:
     topics: tuple[TopicState, ...] = ()
     removed_topics: tuple[str, ...] = ()
     partitions: Mapping[str, tuple[PartitionState, ...]] = field(default_factory=dict)
-    broker_configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    configs: Mapping[ConfigKind, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the delta as compact JSON."""
@@ -84,8 +84,10 @@ class MetadataDelta:
             document["partitions"] = {
                 name: [_partition_values(state) for state in states] for name, states in self.partitions.items()
             }
-        if self.broker_configs:
-            document["configs"] = {name: dict(config) for name, config in self.broker_configs.items()}
+        if self.configs:
+            document["configs"] = {
+                kind: {name: dict(config) for name, config in configs.items()} for kind, configs in self.configs.items()
+            }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -98,7 +100,7 @@ def full_delta(image: MetadataImage) -> MetadataDelta:
         controller_id=image.controller_id,
         brokers=tuple(image.brokers.values()),
         topics=tuple(image.topics.values()),
-        broker_configs=image.broker_configs,
+        configs=image.configs,
     )
 
 
@@ -125,7 +127,7 @@ def decode_delta(data: bytes | memoryview) -> MetadataDelta:
         partitions={
             name: tuple(map(_partition_state, states)) for name, states in document.get("partitions", {}).items()
         },
-        broker_configs=document.get("configs", {}),
+        configs={ConfigKind(kind): configs for kind, configs in document.get("configs", {}).items()},
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from kbroker.errors import KbrokerError
@@ -27,6 +28,16 @@ INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state"})
 
 class MissedDelta(KbrokerError):
     """A delta was applied to an image that lacks the ones before it: ask for the whole image."""
+
+
+class ConfigKind(StrEnum):
+    """What can have a configuration, besides topics; named as Kafka's metadata tree names it."""
+
+    BROKER = "brokers"
+    GROUP = "groups"
+    CLIENT_METRICS = "client-metrics"
+    LOGGER = "loggers"
+    """One entry, "": the levels that were set while the broker runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,7 @@ class Changes(Protocol):
     @property
     def partitions(self) -> Mapping[str, tuple[PartitionState, ...]]: ...  # noqa: D102
     @property
-    def broker_configs(self) -> Mapping[str, Mapping[str, str]]: ...  # noqa: D102
+    def configs(self) -> Mapping[ConfigKind, Mapping[str, Mapping[str, str]]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +138,7 @@ class MetadataImage:
     version         counts the deltas since the broker started
     cluster_id      Kafka's text form, 22 characters; empty before the first delta
     controller_id   NO_LEADER when there is none
-    broker_configs  dynamic broker configuration: by broker id as text, "" holds the defaults of all brokers
+    configs         what was set on anything but topics: by kind, then by name; nothing is empty in here
     """
 
     version: int = 0
@@ -136,7 +147,17 @@ class MetadataImage:
     brokers: Mapping[int, BrokerState] = field(default_factory=dict)
     topics: Mapping[str, TopicState] = field(default_factory=dict)
     topics_by_id: Mapping[Uuid, TopicState] = field(default_factory=dict)
-    broker_configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    configs: Mapping[ConfigKind, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+
+    @property
+    def broker_configs(self) -> Mapping[str, Mapping[str, str]]:
+        """Return what was set on brokers: by broker id as text, "" holds what is set for all."""
+        return self.configs.get(ConfigKind.BROKER, {})
+
+    @property
+    def log_levels(self) -> Mapping[str, str]:
+        """Return the levels that loggers were set to while the broker runs, by logger."""
+        return self.configs.get(ConfigKind.LOGGER, {}).get("", {})
 
     def partition(self, topic: str, index: int) -> PartitionState | None:
         """Return a partition, None when there is no such topic or partition."""
@@ -188,12 +209,18 @@ class MetadataImage:
             brokers=_merged(self.brokers, {state.broker_id: state for state in delta.brokers}, delta.removed_brokers),
             topics=topics,
             topics_by_id=topics_by_id,
-            broker_configs=_merged(
-                self.broker_configs,
-                {name: config for name, config in delta.broker_configs.items() if config},
-                tuple(name for name, config in delta.broker_configs.items() if not config),
-            ),
+            configs=self._configs_after(delta) if delta.configs else self.configs,
         )
+
+    def _configs_after(self, delta: Changes) -> Mapping[ConfigKind, Mapping[str, Mapping[str, str]]]:
+        configs = dict(self.configs)
+        for kind, changed in delta.configs.items():
+            configs[kind] = _merged(
+                configs.get(kind, {}),
+                {name: config for name, config in changed.items() if config},
+                tuple(name for name, config in changed.items() if not config),
+            )
+        return configs
 
 
 def _whole(delta: Changes) -> MetadataImage:
@@ -205,7 +232,10 @@ def _whole(delta: Changes) -> MetadataImage:
         brokers={state.broker_id: state for state in delta.brokers},
         topics={topic.name: topic for topic in delta.topics},
         topics_by_id={topic.topic_id: topic for topic in delta.topics},
-        broker_configs={name: config for name, config in delta.broker_configs.items() if config},
+        configs={
+            kind: {name: config for name, config in configs.items() if config}
+            for kind, configs in delta.configs.items()
+        },
     )
 
 

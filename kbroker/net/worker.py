@@ -22,10 +22,12 @@ from kbroker.api.handlers import HandlerParts, build_handlers
 from kbroker.api.log_readers import LogReaders
 from kbroker.clock import SystemClock
 from kbroker.config.broker_config import BrokerConfig
+from kbroker.config.live_config import LiveConfig
 from kbroker.coordinator.group_partition import partition_for
 from kbroker.ipc.commands import CommandKind
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.ipc.request_channel import RequestChannel
+from kbroker.log_levels import LogLevels
 from kbroker.logging_setup import tell_left_out
 from kbroker.metadata.delta import decode_delta
 from kbroker.metadata.image import MetadataImage, MissedDelta
@@ -84,6 +86,8 @@ class NetworkWorker:
         self._spec = spec
         self._loop = EventLoop()
         config = spec.config
+        self._live = LiveConfig(config, spec.broker_id)
+        self._levels = LogLevels()
         self._view = ClusterView(MetadataImage(), spec.broker_id, self._table.io)
         self._channel = RequestChannel(
             self._loop, shared, spec.index, self._metadata_came, self._advanced, self._client_processor
@@ -101,6 +105,7 @@ class NetworkWorker:
         handlers = build_handlers(
             HandlerParts(
                 config=config,
+                live=self._live,
                 view=self._view,
                 channel=self._channel,
                 loop=self._loop,
@@ -202,7 +207,7 @@ class NetworkWorker:
             self._loop.stop()
 
     def _may_open(self, client_host: str) -> str | None:
-        sockets = self._spec.config.sockets
+        sockets = self._live.current.sockets
         limit = sockets.max_connections_per_ip_overrides.get(client_host, sockets.max_connections_per_ip)
         if self._shared.hosts.total("/" + client_host) >= limit:
             return f"it has {limit} connections already (max.connections.per.ip)"
@@ -235,6 +240,9 @@ class NetworkWorker:
             self._channel.tell_cluster(CommandKind.HELLO)
             return
         if image is not self._view.image:
+            # Before the image: whoever finds it takes what it says about brokers for granted.
+            self._live.follow(image.broker_configs)
+            self._levels.follow(image.log_levels)
             self._view.image = image
             self._readers.forget_deleted(image)
             self._fetch.image_changed()

@@ -170,7 +170,7 @@ class World:
             image.brokers,
             {**image.topics, topic.name: topic},
             {**image.topics_by_id, topic.topic_id: topic},
-            image.broker_configs,
+            image.configs,
         )
 
     def send(

@@ -8,7 +8,8 @@ import pytest
 
 from kbroker.api.configs import ConfigHandlers
 from kbroker.config.broker_config import load_config
-from kbroker.config.topic_config import describe_topic
+from kbroker.config.live_config import LiveConfig
+from kbroker.metadata.image import ConfigKind
 from kbroker.protocol.messages import alter_configs, incremental_alter_configs
 from kbroker.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
@@ -22,19 +23,19 @@ from kbroker.protocol.messages.list_config_resources import (
 )
 
 TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
-DYNAMIC_TOPIC, DYNAMIC_BROKER, DYNAMIC_DEFAULT, STATIC, DEFAULT, LOGGER = range(1, 7)
+DYNAMIC_TOPIC, DYNAMIC_BROKER, DYNAMIC_DEFAULT, STATIC, DEFAULT, LOGGER, DYNAMIC_METRICS, DYNAMIC_GROUP = range(1, 9)
 LONG, LIST = 5, 7
 
 
 @pytest.fixture
-def handlers(world, tmp_path) -> ConfigHandlers:
+def live(tmp_path) -> LiveConfig:
     config = load_config(None, [f"log.dirs={tmp_path}", "log.retention.ms=5000", "ssl.keystore.password=secret"])
-    return ConfigHandlers(
-        world.view,
-        world.channel,
-        config.describe,
-        lambda own: describe_topic(config.settings, config.topic_defaults, own),
-    )
+    return LiveConfig(config, 5)
+
+
+@pytest.fixture
+def handlers(world, live) -> ConfigHandlers:
+    return ConfigHandlers(world.view, world.channel, live)
 
 
 def describe(world, handlers, kind: int, name: str, *keys: str, version: int = 4, **fields):
@@ -95,7 +96,8 @@ def test_only_the_keys_asked_for(world, handlers) -> None:
         pytest.param(BROKER, "x", 42, id="no broker id"),
         pytest.param(BROKER_LOGGER, "", 42, id="loggers of no broker"),
         pytest.param(BROKER_LOGGER, "6", 42, id="loggers of another broker"),
-        pytest.param(GROUP, "g", 42, id="groups have no configuration here"),
+        pytest.param(GROUP, "", 42, id="no name of a group"),
+        pytest.param(CLIENT_METRICS, "", 42, id="no name of a subscription"),
         pytest.param(99, "x", 42, id="unknown kind"),
     ],
 )
@@ -105,9 +107,8 @@ def test_what_cannot_be_described(world, handlers, kind: int, name: str, error: 
     assert result.error_message
 
 
-def test_broker_keys_with_what_was_set_while_it_runs(world, handlers) -> None:
-    configs = {"": {"log.retention.ms": "7", "num.replica.fetchers": "2"}, "5": {"log.retention.ms": "8"}, "6": {}}
-    world.view.image = replace(world.view.image, broker_configs=configs)
+def test_broker_keys_with_what_was_set_while_it_runs(world, handlers, live) -> None:
+    live.follow({"": {"log.retention.ms": "7", "num.replica.fetchers": "2"}, "5": {"log.retention.ms": "8"}, "6": {}})
     keys = by_name(describe(world, handlers, BROKER, "5", include_synonyms=True))
     retention = keys["log.retention.ms"]
     assert (retention.value, retention.config_source) == ("8", DYNAMIC_BROKER)
@@ -115,7 +116,44 @@ def test_broker_keys_with_what_was_set_while_it_runs(world, handlers) -> None:
     assert keys["num.replica.fetchers"].config_source == DYNAMIC_DEFAULT
     assert keys["num.partitions"].config_source == DEFAULT
     for_all = by_name(describe(world, handlers, BROKER, ""))
-    assert {name: key.value for name, key in for_all.items()} == {"log.retention.ms": "7", "num.replica.fetchers": "2"}
+    assert {name: key.value for name, key in for_all.items()} == {
+        "log.retention.ms": "7",
+        "min.insync.replicas": "1",
+        "num.replica.fetchers": "2",
+    }
+    assert all(key.config_source == DYNAMIC_DEFAULT for key in for_all.values())
+    world.add_topic("t")
+    topic = by_name(describe(world, handlers, TOPIC, "t"))["retention.ms"]
+    assert (topic.value, topic.config_source) == ("8", DYNAMIC_BROKER)
+
+
+def test_id_and_addresses_are_told_as_they_are_in_force(world, handlers) -> None:
+    keys = by_name(describe(world, handlers, BROKER, "5"))
+    assert (keys["node.id"].value, keys["broker.id"].value) == ("5", "5")
+    # The listener names no host, so the client is told what it dialled.
+    assert keys["advertised.listeners"].value == "PLAINTEXT://192.0.2.7:19092"
+
+
+def test_groups_and_subscriptions_with_what_is_set_on_them(world, handlers) -> None:
+    configs = {
+        ConfigKind.GROUP: {"g": {"consumer.session.timeout.ms": "50000"}},
+        ConfigKind.CLIENT_METRICS: {"m": {"interval.ms": "1000"}},
+    }
+    world.view.image = replace(world.view.image, configs=configs)
+    group = by_name(describe(world, handlers, GROUP, "g", include_synonyms=True))["consumer.session.timeout.ms"]
+    assert (group.value, group.config_source, group.read_only) == ("50000", DYNAMIC_GROUP, False)
+    assert [(one.name, one.value) for one in group.synonyms] == [
+        ("consumer.session.timeout.ms", "50000"),
+        ("group.consumer.session.timeout.ms", "45000"),
+    ]
+    other = by_name(describe(world, handlers, GROUP, "never seen"))["consumer.session.timeout.ms"]
+    assert (other.value, other.config_source) == ("45000", DEFAULT)
+    metrics = by_name(describe(world, handlers, CLIENT_METRICS, "m"))
+    assert (metrics["interval.ms"].value, metrics["interval.ms"].config_source) == ("1000", DYNAMIC_METRICS)
+    assert (metrics["match"].value, metrics["match"].config_source) == ("", DEFAULT)
+    listed = list_resources(world, handlers, 1, GROUP, CLIENT_METRICS).config_resources
+    assert [(one.resource_type, one.resource_name) for one in listed] == [(GROUP, "g"), (CLIENT_METRICS, "m")]
+    assert [one.resource_name for one in list_resources(world, handlers, 0).config_resources] == ["m"]
 
 
 def test_secrets_are_never_told(world, handlers) -> None:
@@ -129,7 +167,8 @@ def test_log_levels(world, handlers) -> None:
     levels = by_name(describe(world, handlers, BROKER_LOGGER, "5"))
     assert levels["root"].value in {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
     assert levels["root"].config_source == LOGGER
-    assert levels["root"].read_only
+    assert not levels["root"].read_only
+    assert {"kbroker", "kbroker.api"} <= levels.keys()
 
 
 # ListConfigResources

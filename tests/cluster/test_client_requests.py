@@ -7,12 +7,14 @@ import pytest
 from kbroker.clock import ManualClock
 from kbroker.cluster import nodes
 from kbroker.cluster.client_requests import ClusterRequests
+from kbroker.cluster.config_rules import ConfigRules
 from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics
 from kbroker.cluster.embedded import EmbeddedStore
 from kbroker.cluster.row_allocator import RowAllocator
 from kbroker.cluster.store import StoreUnavailable
 from kbroker.config.broker_config import load_config
-from kbroker.config.topic_config import describe_topic, topic_config
+from kbroker.config.live_config import LiveConfig
+from kbroker.config.topic_config import describe_topic
 from kbroker.errors import KafkaError, MalformedMessage
 from kbroker.metadata.image import BrokerState, Endpoint
 from kbroker.protocol.messages import alter_configs, incremental_alter_configs
@@ -57,11 +59,6 @@ class House:
         broker = BrokerState(0, (Endpoint("PLAINTEXT", "PLAINTEXT", "host", 9092),))
         store.create(nodes.broker_path(0), nodes.encode_broker(broker, 0), ephemeral=True)
         settings = load_config(None, [f"log.dirs={directory}"])
-
-        def checked(configs):
-            topic_config(settings.topic_defaults, configs)
-            return configs
-
         self.store = store
         self.controller = Controller(
             store,
@@ -69,8 +66,7 @@ class House:
             RowAllocator(PartitionTable(memoryview(bytearray(region_size(60))), 60)),
             broker_id=0,
             clock=ManualClock(),
-            validate_topic_config=checked,
-            validate_broker_config=lambda _broker, configs: configs,
+            rules=ConfigRules(LiveConfig(settings, 0)),
         )
         self.controller.start()
         self.producer_ids = ProducerIds()

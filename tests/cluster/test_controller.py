@@ -13,6 +13,7 @@ import pytest
 from kbroker.clock import ManualClock
 from kbroker.cluster import nodes
 from kbroker.cluster.adoption import AdoptedTopic, AdoptionPlan
+from kbroker.cluster.config_rules import ConfigRules
 from kbroker.cluster.controller import Controller, ControllerConfig, internal_topics, new_uuid
 from kbroker.cluster.embedded import EmbeddedStore
 from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
@@ -28,10 +29,11 @@ from kbroker.cluster.requests import (
 )
 from kbroker.cluster.row_allocator import RowAllocator
 from kbroker.cluster.store import StoreUnavailable
-from kbroker.config.topic_keys import TOPIC_KEYS
-from kbroker.errors import ConfigError, KafkaError, StartupError
+from kbroker.config.broker_config import load_config
+from kbroker.config.live_config import LiveConfig
+from kbroker.errors import KafkaError, StartupError
 from kbroker.metadata.delta import decode_delta
-from kbroker.metadata.image import NO_LEADER, NO_ROW, BrokerState, Endpoint, MetadataImage, PartitionState
+from kbroker.metadata.image import NO_LEADER, NO_ROW, BrokerState, ConfigKind, Endpoint, MetadataImage, PartitionState
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.shared.partition_table import PartitionTable, region_size
 from kbroker.types import ZERO_UUID
@@ -44,18 +46,11 @@ def broker(broker_id, rack=None):
     return BrokerState(broker_id, (Endpoint("PLAINTEXT", "PLAINTEXT", f"host{broker_id}", 9092),), rack)
 
 
-def checked_topic_config(config):
-    for name, value in config.items():
-        if name not in TOPIC_KEYS:
-            raise ConfigError(f"Unknown topic config name: {name}")
-        TOPIC_KEYS[name].parse(value)
-    return dict(config)
-
-
 class House:
     """A store with live brokers, and a follower that knows only the deltas."""
 
-    def __init__(self, path, brokers=(0,), rows=ROWS, **config):
+    def __init__(self, path, brokers=(0,), rows=ROWS, overrides=(), **config):
+        self.start = load_config(None, overrides, {"HOME": "/home/me"})
         self.path = str(path)
         self.config = ControllerConfig(internal_topics=internal_topics(offsets_num_partitions=5), **config)
         self.table = PartitionTable(memoryview(bytearray(region_size(rows))), rows)
@@ -78,8 +73,7 @@ class House:
             self.rows,
             broker_id=0,
             clock=ManualClock(),
-            validate_topic_config=checked_topic_config,
-            validate_broker_config=lambda _broker, config: config,
+            rules=ConfigRules(LiveConfig(self.start, 0)),
             random=Random(1),
         )
         self.take(self.controller.start())
@@ -141,7 +135,7 @@ def test_the_whole_image_is_told_at_the_start(house):
 
 def test_a_reborn_controller_finds_everything_again(house):
     house.create(NewTopic("a", 3, configs={"retention.ms": "5"}), NewTopic("b"))
-    house.take(house.controller.alter_configs([ResourceConfig(BROKER, "", {"log.retention.ms": "7"})]))
+    house.take(house.controller.alter_configs([ResourceConfig(BROKER, "", [("log.retention.ms", "7")])]))
     before = house.controller.image
     house.reopen()
     after = house.controller.image
@@ -571,7 +565,9 @@ def test_a_restart_with_a_broker_missing_elects_at_once(three):
 
 
 def alter(house, resource_type, name, configs, **options):
-    return house.take(house.controller.alter_configs([ResourceConfig(resource_type, name, configs)], **options))[0]
+    return house.take(
+        house.controller.alter_configs([ResourceConfig(resource_type, name, [*configs.items()])], **options)
+    )[0]
 
 
 def increment(house, name, *changes, resource_type=TOPIC, **options):
@@ -606,7 +602,7 @@ def test_single_keys_are_changed(house):
 
 def test_a_change_that_changes_nothing_is_not_published(house):
     house.create(NewTopic("a", configs={"retention.ms": "1"}))
-    outcome = house.controller.alter_configs([ResourceConfig(TOPIC, "a", {"retention.ms": "1"})])
+    outcome = house.controller.alter_configs([ResourceConfig(TOPIC, "a", [("retention.ms", "1")])])
     assert (codes(outcome.results), outcome.delta) == ([ErrorCode.NONE], None)
 
 
@@ -614,7 +610,7 @@ def test_a_change_that_changes_nothing_is_not_published(house):
     ("changes", "code", "message"),
     [
         ([(SET, "retention.ms", "1"), (DELETE, "retention.ms")], ErrorCode.INVALID_REQUEST, "duplicate config keys"),
-        ([(SET, "retention.ms", None)], ErrorCode.INVALID_REQUEST, "SET:retention.ms"),
+        ([(SET, "retention.ms", None)], ErrorCode.INVALID_REQUEST, "Null value not supported for : retention.ms"),
         ([(APPEND, "cleanup.policy", None)], ErrorCode.INVALID_REQUEST, "Null value"),
         ([(9, "retention.ms", "1")], ErrorCode.INVALID_REQUEST, "Unknown operation 9"),
         ([(APPEND, "retention.ms", "1")], ErrorCode.INVALID_CONFIG, "not LIST"),
@@ -635,21 +631,23 @@ def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house
     results = house.take(
         house.controller.alter_configs(
             [
-                ResourceConfig(TOPIC, "none", {}),
-                ResourceConfig(TOPIC, "no name", {}),
-                ResourceConfig(8, "0", {}),
-                ResourceConfig(BROKER, "x", {}),
-                ResourceConfig(BROKER, "7", {}),
-                ResourceConfig(TOPIC, "a", {"retention.ms": "1"}),
-                ResourceConfig(TOPIC, "a", {"retention.ms": "2"}),
-                ResourceConfig(TOPIC, "b", {"retention.ms": "3"}),
-                ResourceConfig(TOPIC, "b2", {"retention.ms": None}),
+                ResourceConfig(TOPIC, "none", []),
+                ResourceConfig(TOPIC, "no name", []),
+                ResourceConfig(TOPIC, "", []),
+                ResourceConfig(8, "0", []),
+                ResourceConfig(BROKER, "x", []),
+                ResourceConfig(BROKER, "7", []),
+                ResourceConfig(TOPIC, "a", [("retention.ms", "1")]),
+                ResourceConfig(TOPIC, "a", [("retention.ms", "2")]),
+                ResourceConfig(TOPIC, "b", [("retention.ms", "3")]),
+                ResourceConfig(TOPIC, "b2", [("retention.ms", None)]),
             ]
         )
     )
     assert {(result.resource_type, result.resource_name): result.error_code for result in results} == {
         (TOPIC, "none"): ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
         (TOPIC, "no name"): ErrorCode.INVALID_TOPIC_EXCEPTION,
+        (TOPIC, ""): ErrorCode.INVALID_REQUEST,
         (8, "0"): ErrorCode.INVALID_REQUEST,
         (BROKER, "x"): ErrorCode.INVALID_REQUEST,
         (BROKER, "7"): ErrorCode.INVALID_REQUEST,
@@ -669,6 +667,105 @@ def test_broker_settings_are_kept_per_broker_and_for_all(house):
     assert house.follower.broker_configs == {"": {"log.retention.ms": "2"}}
     house.reopen()
     assert house.follower.broker_configs == {"": {"log.retention.ms": "2"}}
+
+
+def test_settings_of_brokers_that_cannot_be_are_bad_requests_that_say_why(house):
+    for name in ("", "0"):
+        result = increment(house, name, (SET, "num.partitions", "5"), resource_type=BROKER)
+        assert (result.error_code, "[num.partitions]" in result.error_message) == (ErrorCode.INVALID_REQUEST, True)
+        assert increment(house, name, (DELETE, "num.partitions"), resource_type=BROKER).error_code == 0
+        result = alter(house, BROKER, name, {"log.retention.ms": None})
+        assert (result.error_code, "log.retention.ms" in result.error_message) == (ErrorCode.INVALID_REQUEST, True)
+    assert house.follower.broker_configs == {}
+
+
+def test_a_key_given_twice_is_a_bad_request(house):
+    house.create(NewTopic("a"))
+    twice = [("retention.ms", "1"), ("retention.ms", "2")]
+    (result,) = house.take(house.controller.alter_configs([ResourceConfig(TOPIC, "a", twice)]))
+    assert (result.error_code, "retention.ms" in result.error_message) == (ErrorCode.INVALID_REQUEST, True)
+
+
+def test_only_validating_changes_nothing(house):
+    for resource_type, name, key, value in (
+        (BROKER, "0", "log.retention.ms", "1"),
+        (ResourceType.GROUP, "g", "consumer.session.timeout.ms", "46000"),
+        (ResourceType.CLIENT_METRICS, "m", "interval.ms", "1000"),
+        (ResourceType.BROKER_LOGGER, "0", "kbroker.cluster.config_rules", "DEBUG"),
+    ):
+        result = increment(house, name, (SET, key, value), resource_type=resource_type, validate_only=True)
+        assert result.error_code == 0
+        result = increment(house, name, (SET, key, "nonsense"), resource_type=resource_type, validate_only=True)
+        assert result.error_code != 0
+    assert not any(house.follower.configs.values())
+
+
+def test_the_smallest_number_of_replicas_in_sync_is_the_clusters(house):
+    """KIP-966: it can be set for all brokers, but not on one of them, and not be taken away."""
+    result = increment(house, "", (DELETE, "min.insync.replicas"), resource_type=BROKER)
+    assert result.error_code == ErrorCode.INVALID_CONFIG
+    assert increment(house, "0", (SET, "min.insync.replicas", "2"), resource_type=BROKER).error_code == 40
+    assert increment(house, "", (SET, "min.insync.replicas", "1"), resource_type=BROKER).error_code == 0
+    assert house.follower.broker_configs == {}  # what the file says anyway: a later change of the file counts
+    assert increment(house, "", (SET, "min.insync.replicas", "2"), resource_type=BROKER).error_code == 0
+    assert house.follower.broker_configs == {"": {"min.insync.replicas": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "kind", "key", "value"),
+    [
+        (ResourceType.GROUP, ConfigKind.GROUP, "consumer.session.timeout.ms", "46000"),
+        (ResourceType.CLIENT_METRICS, ConfigKind.CLIENT_METRICS, "match", "client_id=a/b.*"),
+    ],
+)
+def test_settings_of_groups_and_subscriptions_are_kept_by_name(house, resource_type, kind, key, value):
+    assert increment(house, "", (SET, key, value), resource_type=resource_type).error_code == ErrorCode.INVALID_REQUEST
+    assert increment(house, "a/b", (SET, key, value), resource_type=resource_type).error_code == 0
+    assert increment(house, "a/b", (SET, "no.such", "1"), resource_type=resource_type).error_code in {40, 42}
+    house.reopen()
+    assert house.follower.configs[kind] == {"a/b": {key: value}}
+    assert increment(house, "a/b", (DELETE, key), resource_type=resource_type).error_code == 0
+    house.reopen()
+    assert house.follower.configs[kind] == {}
+
+
+LOGGER = ResourceType.BROKER_LOGGER
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        (
+            [(SET, "kbroker.cluster.config_rules", "debug")],
+            ErrorCode.INVALID_CONFIG,
+            "DEBUG, ERROR, FATAL, INFO, TRACE",
+        ),
+        ([(SET, "kbroker.no.such", "DEBUG")], ErrorCode.INVALID_CONFIG, "Logger kbroker.no.such does not exist!"),
+        ([(DELETE, "kbroker.no.such")], ErrorCode.INVALID_CONFIG, "does not exist"),
+        ([(DELETE, "root")], ErrorCode.INVALID_REQUEST, "root logger is not allowed"),
+        ([(APPEND, "root", "DEBUG")], ErrorCode.INVALID_REQUEST, "APPEND"),
+        ([(SUBTRACT, "root", "DEBUG")], ErrorCode.INVALID_REQUEST, "SUBTRACT"),
+        ([(SET, "root", None)], ErrorCode.INVALID_REQUEST, "root"),
+        ([(SET, "root", "INFO"), (SET, "root", "WARN")], ErrorCode.INVALID_REQUEST, "duplicate"),
+        ([(SET, "root", "WARN"), (SET, "no.such", "WARN")], ErrorCode.INVALID_CONFIG, "no.such"),
+    ],
+)
+def test_levels_that_cannot_be_set_are_refused_as_kafka_refuses_them(house, changes, code, message):
+    result = increment(house, "0", *changes, resource_type=LOGGER)
+    assert (result.error_code, message in result.error_message) == (code, True)
+    assert house.follower.log_levels == {}
+
+
+def test_levels_of_loggers_outlive_the_controller(house):
+    assert increment(house, "0", (SET, "kbroker.cluster", "WARN"), resource_type=LOGGER).error_code == 0
+    assert increment(house, "0", (SET, "root", "ERROR"), resource_type=LOGGER).error_code == 0
+    house.reopen()
+    assert house.follower.log_levels == {"kbroker.cluster": "WARN", "root": "ERROR"}
+    assert increment(house, "0", (DELETE, "kbroker.cluster"), resource_type=LOGGER).error_code == 0
+    assert house.follower.log_levels == {"root": "ERROR"}
+    for name in ("", "7", "x"):
+        assert increment(house, name, (SET, "root", "INFO"), resource_type=LOGGER).error_code == 42
+    assert alter(house, LOGGER, "0", {"root": "INFO"}).error_code == ErrorCode.INVALID_REQUEST
 
 
 # ---- adoption

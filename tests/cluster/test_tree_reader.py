@@ -7,8 +7,8 @@ import pytest
 from kbroker.clock import ManualClock
 from kbroker.cluster import nodes
 from kbroker.cluster.embedded import EmbeddedStore
-from kbroker.cluster.tree_reader import read_broker_configs, read_brokers, read_deleted_topics
-from kbroker.metadata.image import BrokerState, Endpoint
+from kbroker.cluster.tree_reader import forget_log_levels, read_brokers, read_configs, read_deleted_topics
+from kbroker.metadata.image import BrokerState, ConfigKind, Endpoint
 
 TOPIC_ID = b"a" * 16
 
@@ -32,7 +32,22 @@ def test_broker_configurations_are_read(store):
     store.create("/config/brokers/<default>", nodes.encode_config({"a": "1"}))
     store.create("/config/brokers/0", nodes.encode_config({"b": "2"}))
     store.create("/config/brokers/1", nodes.encode_config({}))
-    assert read_broker_configs(store) == {"": {"a": "1"}, "0": {"b": "2"}}
+    assert read_configs(store)[ConfigKind.BROKER] == {"": {"a": "1"}, "0": {"b": "2"}}
+
+
+@pytest.mark.parametrize("name", ["g", "a/b", "..", "<default>", "ä %"])
+def test_any_name_of_a_group_can_be_kept(store, name):
+    store.create(nodes.config_path(ConfigKind.GROUP, name), nodes.encode_config({"a": "1"}))
+    assert read_configs(store)[ConfigKind.GROUP] == {name: {"a": "1"}}
+
+
+def test_levels_of_loggers_last_until_they_are_forgotten(store):
+    assert ConfigKind.LOGGER not in read_configs(store)
+    store.create(nodes.LOG_LEVELS, nodes.encode_config({"root": "DEBUG"}))
+    assert read_configs(store)[ConfigKind.LOGGER] == {"": {"root": "DEBUG"}}
+    forget_log_levels(store)
+    forget_log_levels(store)
+    assert ConfigKind.LOGGER not in read_configs(store)
 
 
 def test_deleted_topics_are_read_from_their_notes(store, tmp_path):

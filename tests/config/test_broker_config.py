@@ -166,7 +166,7 @@ def test_log_dirs_and_its_old_name() -> None:
 def test_groups_and_sockets() -> None:
     config = load("group.max.size=7", "max.connections.per.ip.overrides=127.0.0.1:3,[::1]:4")
     assert config.groups["group_max_size"] == 7
-    assert config.groups["group_initial_rebalance_delay_ms"] == 3000
+    assert config.groups["group_initial_rebalance_delay_ms"] == 0
     assert config.sockets.max_connections_per_ip_overrides == {"127.0.0.1": 3, "::1": 4}
 
 
@@ -260,12 +260,14 @@ def test_an_empty_value_means_not_set(written) -> None:
 def test_secrets_appear_nowhere(written) -> None:
     config = written("ssl.keystore.password=geheim\nsasl.jaas.config=geheim\n")
     assert not any("geheim" in line for line in config.warnings)
-    assert "geheim" not in str(config.describe())
+    assert "geheim" not in str(config.describe({}))
 
 
 def test_described_keys_name_their_source_and_synonyms() -> None:
     """What DescribeConfigs of a broker answers."""
-    described = {one.name: one for one in load("num.partitions=3", "log.dir=/a").describe()}
+    described = {
+        one.name: one for one in load("num.partitions=3", "log.dir=/a", "broker.id=4").describe({"node.id": 4})
+    }
     assert described["num.partitions"].value == "3"
     assert described["num.partitions"].source is ConfigSource.STATIC_BROKER_CONFIG
     assert [tuple(one) for one in described["num.partitions"].synonyms] == [
@@ -273,8 +275,68 @@ def test_described_keys_name_their_source_and_synonyms() -> None:
         ("num.partitions", "1", ConfigSource.DEFAULT_CONFIG),
     ]
     assert described["log.dirs"].value == "/a"
-    assert [one.name for one in described["log.dirs"].synonyms] == ["log.dir"]
+    assert described["log.dirs"].source is ConfigSource.STATIC_BROKER_CONFIG
+    assert (described["node.id"].value, described["broker.id"].value) == ("4", "4")
+    assert [tuple(one) for one in described["node.id"].synonyms] == [
+        ("node.id", "4", ConfigSource.STATIC_BROKER_CONFIG)
+    ]
     assert described["message.max.bytes"].source is ConfigSource.DEFAULT_CONFIG
     assert int(described["num.io.threads"].value or 0) >= 1
     assert described["ssl.keystore.password"].sensitive
     assert all(one.documentation for one in described.values())
+
+
+def test_names_that_kafka_gave_up_are_told_only_where_they_are_set() -> None:
+    assert "port" not in {one.name for one in load().describe({})}
+    assert "port" in {one.name for one in load("port=9093").describe({})}
+
+
+def test_what_is_set_while_the_broker_runs_wins_over_the_file() -> None:
+    """Per broker, then for all brokers, then the file, then the default: KIP-226."""
+    start = load("log.retention.ms=5000", "max.connections=5", "producer.id.expiration.ms=7000")
+    changed = start.with_dynamic(
+        {"log.retention.ms": "6000", "max.connections": "6", "max.connections.per.ip.overrides": "127.0.0.1:2"},
+        {"log.retention.ms": "7000", "producer.id.expiration.ms": "8000"},
+    )
+    assert changed.topic_defaults["retention.ms"] == 7000
+    assert changed.sockets.max_connections == 6
+    assert changed.sockets.max_connections_per_ip_overrides == {"127.0.0.1": 2}
+    assert changed.log_manager.producer_id_expiration_ms == 8000
+    described = {one.name: one for one in changed.describe({})}
+    assert [tuple(one) for one in described["log.retention.ms"].synonyms] == [
+        ("log.retention.ms", "7000", ConfigSource.DYNAMIC_BROKER_CONFIG),
+        ("log.retention.ms", "6000", ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG),
+        ("log.retention.ms", "5000", ConfigSource.STATIC_BROKER_CONFIG),
+        ("log.retention.hours", "168", ConfigSource.DEFAULT_CONFIG),
+    ]
+    assert start.with_dynamic({}, {}).topic_defaults == start.topic_defaults
+
+
+def test_stored_settings_that_cannot_be_used_do_not_count_and_are_told() -> None:
+    """Somebody else wrote the store, or an older version did."""
+    changed = load().with_dynamic(
+        {"log.retention.ms": "soon", "num.partitions": "4", "num.io.threads": "9", "sasl.jaas.config": "geheim"}, {}
+    )
+    assert changed.topic_defaults["retention.ms"] == 604_800_000
+    assert changed.topics.num_partitions == 1
+    assert len(changed.warnings) == 4
+    assert all("does not count" in line and "geheim" not in line for line in changed.warnings)
+    assert "geheim" not in str(changed.describe({}))
+
+
+def test_names_nobody_knows_are_told_without_their_value() -> None:
+    """Kafka takes them for its plug-ins, and they might be secrets."""
+    described = {one.name: one for one in load().with_dynamic({"my.plugin.secret": "geheim"}, {}).describe({})}
+    unknown = described["my.plugin.secret"]
+    assert (unknown.value, unknown.sensitive, unknown.type) == (None, True, 0)
+    assert "geheim" not in str(described)
+
+
+def test_the_clusters_own_key_is_told_as_in_a_cluster_of_kafka_4() -> None:
+    """KIP-966: min.insync.replicas always is set for all brokers; it begins with the value of the file."""
+    described = {one.name: one for one in load("min.insync.replicas=2").with_dynamic({}, {}).describe({})}
+    assert [tuple(one) for one in described["min.insync.replicas"].synonyms] == [
+        ("min.insync.replicas", "2", ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG),
+        ("min.insync.replicas", "2", ConfigSource.STATIC_BROKER_CONFIG),
+        ("min.insync.replicas", "1", ConfigSource.DEFAULT_CONFIG),
+    ]

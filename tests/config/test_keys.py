@@ -37,7 +37,7 @@ def test_every_default_kafka_users_rely_on() -> None:
         "log.retention.hours": 168,
         "socket.request.max.bytes": 104857600,
         "offsets.topic.num.partitions": 50,
-        "group.initial.rebalance.delay.ms": 3000,
+        "group.initial.rebalance.delay.ms": 0,
         "group.max.session.timeout.ms": 1800000,
         "offset.metadata.max.bytes": 4096,
         "fetch.max.bytes": 57671680,
@@ -85,6 +85,8 @@ def test_the_coordinators_keys_are_honoured() -> None:
         pytest.param(ValueType.DOUBLE, {"minimum": 0, "maximum": 1}, "1.5", "from 0 to 1", id="fraction above"),
         pytest.param(ValueType.STRING, {"choices": ("a", "b")}, "c", "one of a, b", id="no choice"),
         pytest.param(ValueType.LIST, {"choices": ("a", "b")}, "a,c", "list of a, b", id="a choice of a list"),
+        pytest.param(ValueType.LIST, {"form": ("[0-9]+", "numbers")}, "1,c", "expected numbers", id="form of a list"),
+        pytest.param(ValueType.INT, {"form": ("-1|[1-9]", "1 to 9")}, "0", "expected 1 to 9", id="form of a number"),
     ],
 )
 def test_bad_values_say_what_is_expected(kind: ValueType, limits: dict, text: str, message: str) -> None:
@@ -111,7 +113,17 @@ def test_good_values(kind: ValueType, text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, None), (True, "true"), (False, "false"), (("a", "b"), "a,b"), (7, "7"), (0.5, "0.5")]
+    ("value", "text"),
+    [
+        (None, None),
+        (True, "true"),
+        (False, "false"),
+        (("a", "b"), "a,b"),
+        (7, "7"),
+        (0.5, "0.5"),
+        (1.7976931348623157e308, "1.7976931348623157E308"),
+        (1e7, "1.0E7"),
+    ],
 )
 def test_values_are_told_as_kafka_writes_them(value: object, text: str | None) -> None:
     assert text_of(value) == text

@@ -4,7 +4,7 @@ import pytest
 
 from kbroker.config.broker_config import load_config
 from kbroker.config.settings import ConfigSource
-from kbroker.config.topic_config import describe_topic, topic_config
+from kbroker.config.topic_config import describe_topic, topic_config, usable_topic_config
 from kbroker.errors import ConfigError
 
 CONFIG = load_config(None, ("log.segment.bytes=5000", "log.retention.hours=1"), {"HOME": "/home/me"})
@@ -58,6 +58,23 @@ def test_described_keys_of_a_topic() -> None:
         ("log.segment.bytes", "1073741824", ConfigSource.DEFAULT_CONFIG),
     ]
     retention = described["retention.ms"]
-    assert (retention.value, retention.source) == ("3600000", ConfigSource.STATIC_BROKER_CONFIG)
-    assert retention.synonyms[0].name == "log.retention.hours"
+    # The file says it in hours, and Kafka tells no place that has another name than the key it would set.
+    assert (retention.value, retention.source, retention.synonyms) == ("3600000", ConfigSource.DEFAULT_CONFIG, ())
     assert described["compression.type"].source is ConfigSource.DEFAULT_CONFIG
+    # No broker's key gives it a default.
+    assert (described["remote.storage.enable"].value, described["remote.storage.enable"].synonyms) == ("false", ())
+
+
+def test_topics_inherit_what_is_set_while_the_broker_runs() -> None:
+    running = CONFIG.with_dynamic({"log.retention.ms": "9000"}, {"log.segment.bytes": "6000"})
+    described = {one.name: one for one in describe_topic(running.settings, running.topic_defaults, {})}
+    assert (described["retention.ms"].value, described["segment.bytes"].value) == ("9000", "6000")
+    assert described["retention.ms"].source is ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG
+    assert described["segment.bytes"].source is ConfigSource.DYNAMIC_BROKER_CONFIG
+
+
+def test_a_setting_that_does_not_count_takes_no_other_with_it() -> None:
+    """A store of another version may hold a name that this one does not know."""
+    values, problems = usable_topic_config(CONFIG.topic_defaults, {"retention.ms": "10", "no.such": "1"})
+    assert values["retention.ms"] == 10
+    assert problems == ("Unknown topic config name: no.such",)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbroker.metadata.delta import MetadataDelta, decode_delta, full_delta
-from kbroker.metadata.image import BrokerState, Endpoint, MetadataImage, PartitionState, TopicState
+from kbroker.metadata.image import BrokerState, ConfigKind, Endpoint, MetadataImage, PartitionState, TopicState
 
 texts = st.text(max_size=5)
 ids = st.integers(-1, 2**31 - 1)
@@ -30,7 +30,7 @@ deltas = st.builds(
     topics=st.lists(topics, max_size=2).map(tuple),
     removed_topics=st.lists(texts, max_size=2).map(tuple),
     partitions=st.dictionaries(texts, partition_tuples, max_size=2),
-    broker_configs=st.dictionaries(texts, configs, max_size=2),
+    configs=st.dictionaries(st.sampled_from(ConfigKind), st.dictionaries(texts, configs, max_size=2), max_size=2),
 )
 
 

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbroker.metadata.delta import MetadataDelta, full_delta
-from kbroker.metadata.image import BrokerState, Endpoint, MetadataImage, MissedDelta, PartitionState, TopicState
+from kbroker.metadata.image import (
+    BrokerState,
+    ConfigKind,
+    Endpoint,
+    MetadataImage,
+    MissedDelta,
+    PartitionState,
+    TopicState,
+)
 
 
 def partition(index: int, leader: int = 0, row: int = 0) -> PartitionState:
@@ -73,9 +81,17 @@ def test_a_full_delta_replaces_everything_whatever_its_version():
 
 
 def test_broker_configurations_are_replaced_and_emptied():
-    image = MetadataImage().apply(MetadataDelta(1, broker_configs={"0": {"a": "1"}, "": {"b": "2"}}))
-    after = image.apply(MetadataDelta(2, broker_configs={"0": {}, "": {"b": "3"}}))
+    image = MetadataImage().apply(MetadataDelta(1, configs={ConfigKind.BROKER: {"0": {"a": "1"}, "": {"b": "2"}}}))
+    after = image.apply(MetadataDelta(2, configs={ConfigKind.BROKER: {"0": {}, "": {"b": "3"}}}))
     assert after.broker_configs == {"": {"b": "3"}}
+
+
+def test_configurations_of_one_kind_leave_those_of_others_alone():
+    image = MetadataImage().apply(MetadataDelta(1, configs={ConfigKind.GROUP: {"g": {"a": "1"}}}))
+    after = image.apply(MetadataDelta(2, configs={ConfigKind.LOGGER: {"": {"root": "DEBUG"}}}))
+    assert after.configs[ConfigKind.GROUP] == {"g": {"a": "1"}}
+    assert after.log_levels == {"root": "DEBUG"}
+    assert (image.log_levels, image.broker_configs) == ({}, {})
 
 
 def test_a_broker_knows_its_endpoints_by_listener():
@@ -86,11 +102,15 @@ def test_a_broker_knows_its_endpoints_by_listener():
 
 names = st.sampled_from(["a", "b", "c.d", "e_f"])
 topics = st.builds(
-    lambda name, topic_id, count, leader, config: TopicState(
-        name, topic_id, tuple(partition(index, leader, index) for index in range(count)), config
+    # No two names ever have the same id.
+    lambda name, number, count, leader, config: TopicState(
+        name,
+        name.encode().ljust(15) + bytes([number]),
+        tuple(partition(index, leader, index) for index in range(count)),
+        config,
     ),
     names,
-    st.binary(min_size=16, max_size=16),
+    st.integers(0, 255),
     st.integers(1, 4),
     st.integers(-1, 3),
     st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
@@ -111,8 +131,11 @@ steps = st.builds(
     removed_brokers=st.lists(st.integers(0, 3), max_size=2, unique=True).map(tuple),
     cluster_id=st.none() | st.text(max_size=3),
     controller_id=st.none() | st.integers(-1, 3),
-    broker_configs=st.dictionaries(
-        st.sampled_from(["", "0"]), st.dictionaries(st.text(max_size=2), st.text(max_size=2), max_size=2)
+    configs=st.dictionaries(
+        st.sampled_from(ConfigKind),
+        st.dictionaries(
+            st.sampled_from(["", "0"]), st.dictionaries(st.text(max_size=2), st.text(max_size=2), max_size=2)
+        ),
     ),
 )
 
@@ -122,7 +145,7 @@ def test_any_sequence_of_deltas_gives_what_a_plain_model_says(sequence):
     image = MetadataImage()
     topics_model: dict[str, TopicState] = {}
     brokers_model: dict[int, BrokerState] = {}
-    configs_model: dict[str, object] = {}
+    configs_model: dict[ConfigKind, dict[str, object]] = {kind: {} for kind in ConfigKind}
     for step in sequence:
         delta = replace(step, version=image.version + 1)
         before = full_delta(image).encode()
@@ -134,11 +157,13 @@ def test_any_sequence_of_deltas_gives_what_a_plain_model_says(sequence):
         for broker_id in delta.removed_brokers:
             brokers_model.pop(broker_id, None)
         brokers_model |= {state.broker_id: state for state in delta.brokers}
-        configs_model |= delta.broker_configs
+        for kind, configs in delta.configs.items():
+            configs_model[kind] |= configs
         image = after
         assert image.topics == topics_model
         assert {state.name for state in image.topics_by_id.values()} == set(topics_model)
         assert all(image.topics_by_id[state.topic_id] is state for state in image.topics.values())
         assert image.brokers == brokers_model
-        assert image.broker_configs == {name: config for name, config in configs_model.items() if config}
+        for kind, configs in configs_model.items():
+            assert image.configs.get(kind, {}) == {name: config for name, config in configs.items() if config}
     assert MetadataImage(version=99).apply(full_delta(image)) == image
