@@ -29,6 +29,11 @@ def main(arguments: list[str] | None = None) -> None:
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         # Not KeyboardInterrupt: raised within an import's own clean-up it is printed with a traceback and forgotten.
         _signal.signal(_signal.SIGINT, _end_at_once)
+    if os.getpid() == 1:
+        # The system ends process 1 of a container by no signal that it has no handler for: `docker stop` would wait.
+        for number in (_signal.SIGTERM, _signal.SIGHUP):
+            if _signal.getsignal(number) is _signal.SIG_DFL:
+                _signal.signal(number, _end_at_once)
     from kbroker.cli.command_line import run_command_line  # noqa: PLC0415 - nothing heavy before this line
 
     run_command_line(COMMANDS, sys.argv[1:] if arguments is None else arguments)

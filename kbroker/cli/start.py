@@ -53,7 +53,7 @@ def require_linux() -> None:
     """Raise StartupError where a broker cannot run; the other commands run there too."""
     if sys.platform != "linux":
         raise StartupError(
-            f"a broker runs on Linux only, and this is {sys.platform}: it is built on epoll, eventfd and /dev/shm. "
+            f"a broker runs on Linux only, and this is {sys.platform}: it is built on epoll and eventfd. "
             "The other commands work here, with --bootstrap-server"
         )
 

@@ -166,6 +166,26 @@ def test_process_one_of_a_container_reaps_orphans_and_is_found_from_outside(tmp_
 
 
 @pytest.mark.usefixtures("namespaces")
+def test_a_tool_that_is_process_one_of_a_container_ends_when_it_is_told() -> None:
+    """The system would ignore the signal for it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        servers = f"127.0.0.1:{silent.getsockname()[1]}"
+        tool = subprocess.Popen(
+            [*CONTAINER, *KBROKER, "topics", "--list", "--bootstrap-server", servers],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            silent.accept()[0].close()
+            os.kill(children(tool.pid)[0], signal.SIGTERM)
+            assert tool.wait(3) == 128 + signal.SIGTERM
+        finally:
+            tool.kill()
+            tool.wait()
+
+
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize(
     "mount",
     [
