@@ -4,43 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from kbroker.api import (
+    acls,
+    alter_replica_log_dirs,
     api_versions,
+    client_quotas,
     configs,
+    delegation_tokens,
     delete_records,
     describe_cluster,
     describe_log_dirs,
+    describe_producers,
     fetch,
     find_coordinator,
     groups,
     init_producer_id,
+    later_groups,
     list_offsets,
     metadata,
     offset_for_leader_epoch,
     produce,
+    sasl,
+    scram_credentials,
     topics,
 )
+from kbroker.api.alter_replica_log_dirs import AlterReplicaLogDirsHandler
 from kbroker.api.api_versions import ApiVersionsHandler
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.configs import ConfigHandlers
 from kbroker.api.delete_records import DeleteRecordsHandler
 from kbroker.api.describe_cluster import DescribeClusterHandler
 from kbroker.api.describe_log_dirs import DescribeLogDirsHandler
+from kbroker.api.describe_producers import DescribeProducersHandler
 from kbroker.api.fetch import FetchHandler
 from kbroker.api.find_coordinator import FindCoordinatorHandler
 from kbroker.api.group_routing import GroupRouting
 from kbroker.api.groups import GroupHandlers
+from kbroker.api.handler import Handler
 from kbroker.api.init_producer_id import InitProducerIdHandler
+from kbroker.api.kraft import KraftHandlers
 from kbroker.api.list_offsets import ListOffsetsHandler
 from kbroker.api.log_readers import LogReaders
 from kbroker.api.metadata import MetadataHandlers
 from kbroker.api.offset_for_leader_epoch import OffsetForLeaderEpochHandler
 from kbroker.api.produce import ProduceHandler, ProduceLimits
-from kbroker.api.request import RequestContext
+from kbroker.api.reassignments import ReassignmentHandlers
 from kbroker.api.topic_creation import TopicCreation
 from kbroker.api.topics import TopicHandlers
+from kbroker.api.transactions import TransactionHandlers
 from kbroker.clock import Clock
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.config.key import Value
@@ -55,14 +67,6 @@ from kbroker.shared.partition_table import PartitionRowState, PartitionTable
 
 _FOREVER = 2**63 - 1
 _CLOCK_INTERVAL_MS = 1_000
-
-
-class Handler(NamedTuple):
-    """Who answers an API, and in which versions."""
-
-    min_version: int
-    max_version: int
-    handle: Callable[[RequestContext], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +146,12 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
         readers=parts.readers,
         may_delete=lambda state: not limits(state).compacted_only,
     )
-    log_dirs = DescribeLogDirsHandler(
-        view,
-        rows,
-        config.log_dirs.directories,
-        parts.failed_directories,
-        parts.shared.workers.offline_directories,
+    directories = config.log_dirs.directories
+    log_dirs = DescribeLogDirsHandler(view, rows, directories, parts.failed_directories, workers.offline_directories)
+    moves = AlterReplicaLogDirsHandler(
+        view, parts.readers, directories, parts.failed_directories, workers.offline_directories
     )
+    producers = DescribeProducersHandler(view, channel, workers)
     coordinators = FindCoordinatorHandler(view, routing, creation)
     cluster = DescribeClusterHandler(view)
     producer_ids = InitProducerIdHandler(channel)
@@ -176,6 +179,8 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
         ApiKey.DESCRIBE_CONFIGS: Handler(*configs.DESCRIBE_CONFIGS_VERSIONS, settings.handle_describe_configs),
         ApiKey.ALTER_CONFIGS: Handler(*configs.ALTER_CONFIGS_VERSIONS, settings.handle_alter_configs),
         ApiKey.DESCRIBE_LOG_DIRS: Handler(*describe_log_dirs.VERSIONS, log_dirs.handle_describe_log_dirs),
+        ApiKey.ALTER_REPLICA_LOG_DIRS: Handler(*alter_replica_log_dirs.VERSIONS, moves.handle_alter_replica_log_dirs),
+        ApiKey.DESCRIBE_PRODUCERS: Handler(*describe_producers.VERSIONS, producers.handle_describe_producers),
         ApiKey.CREATE_PARTITIONS: Handler(*topics.CREATE_PARTITIONS_VERSIONS, topic.handle_create_partitions),
         ApiKey.DELETE_GROUPS: Handler(*groups.DELETE_GROUPS_VERSIONS, group.handle_delete_groups),
         ApiKey.INCREMENTAL_ALTER_CONFIGS: Handler(
@@ -190,6 +195,18 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
             *metadata.DESCRIBE_TOPIC_PARTITIONS_VERSIONS, meta.handle_describe_topic_partitions
         ),
     }
+    for family in (
+        acls.HANDLERS,
+        client_quotas.HANDLERS,
+        delegation_tokens.HANDLERS,
+        later_groups.HANDLERS,
+        sasl.HANDLERS,
+        scram_credentials.HANDLERS,
+        KraftHandlers(view, parts.clock).table(),
+        ReassignmentHandlers(view).table(),
+        TransactionHandlers(view).table(),
+    ):
+        table |= family
     served = {key: (handler.min_version, handler.max_version) for key, handler in table.items()}
     served[ApiKey.API_VERSIONS] = api_versions.VERSIONS
     table[ApiKey.API_VERSIONS] = Handler(*api_versions.VERSIONS, ApiVersionsHandler(served).handle_api_versions)

@@ -23,6 +23,7 @@ from kbroker.io_workers.dispatch import AppendDispatcher, Committed
 from kbroker.io_workers.flusher import Flusher
 from kbroker.io_workers.groups import GroupCoordinators
 from kbroker.io_workers.partitions import OwnedPartitions, PartitionChanges, log_config
+from kbroker.io_workers.producer_list import describe_producers
 from kbroker.ipc.command_server import CommandServer, Completions
 from kbroker.ipc.commands import SENDER, Command, CommandKind, body_of
 from kbroker.ipc.event_loop import EventLoop
@@ -115,7 +116,10 @@ class IoWorker:
             self._manager, self._config_for, self._dispatcher, spec.broker_id, spec.index, self._table.io
         )
         self._groups = GroupCoordinators(spec.config.groups, self._partitions, self._dispatcher, self._completions)
-        self._calls: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"delete_records": self._delete_records}
+        self._calls: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "delete_records": self._delete_records,
+            "describe_producers": self._describe_producers,
+        }
         self._ready = False
         # Commands that came before the logs were open.
         self._held: list[tuple[int, bytes, Command]] = []
@@ -225,6 +229,11 @@ class IoWorker:
             return {"error": int(ErrorCode.KAFKA_STORAGE_ERROR), "low_watermark": -1}
         self._dispatcher.publish(owned)
         return {"error": 0, "low_watermark": log.log_start_offset}
+
+    def _describe_producers(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        # What is staged is written first: whoever was told of an append finds its producer, and of no other.
+        self._dispatcher.end_turn()
+        return describe_producers(self._dispatcher.partitions, arguments)
 
     def _metadata(self, _sender: int, message: bytes, command: Command) -> None:
         delta = decode_delta(body_of(message, command))

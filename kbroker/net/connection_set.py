@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kbroker.api.handlers import Handler
+from kbroker.api.handler import Handler
 from kbroker.api.request import ConnectionInfo
 from kbroker.ipc.event_loop import READ, EventLoop
 from kbroker.ipc.request_channel import RequestChannel

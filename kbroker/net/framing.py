@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kbroker.api.handlers import Handler
+from kbroker.api.handler import Handler
 from kbroker.protocol.api_keys import ApiKey
 
 MIN_FRAME_BYTES = 8

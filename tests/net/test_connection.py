@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from connection_room import MAX_REQUEST_BYTES, Room, answer, frame
 
-from kbroker.api.handlers import Handler
+from kbroker.api.handler import Handler
 from kbroker.api.request import RequestContext, Shortcut
 from kbroker.net.connection import LARGE_FRAME_BYTES, MAX_PIPELINED, MAX_WAITING_OUTPUT_BYTES
 from kbroker.net.connection_set import RECEIVE_BLOCK_BYTES

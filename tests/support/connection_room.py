@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from worker_rooms import run_until
 
-from kbroker.api.handlers import Handler
+from kbroker.api.handler import Handler
 from kbroker.api.request import ConnectionInfo, RequestContext
 from kbroker.ipc.event_loop import EventLoop
 from kbroker.net.connection_set import ConnectionSet

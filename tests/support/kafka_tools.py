@@ -43,6 +43,9 @@ _CLASSES = {
     "broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
     "configs": "kafka.admin.ConfigCommand",
+    "leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+    "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+    "acls": "org.apache.kafka.tools.AclCommand",
     "storage": "kafka.tools.StorageTool",
     "server-start": "kafka.Kafka",
 }

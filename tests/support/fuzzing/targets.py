@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from fastcrc import crc32
 from random_messages import random_message, versions_of
 
-from kbroker.api.handlers import Handler
+from kbroker.api.handler import Handler
 from kbroker.api.request import ConnectionInfo, RequestContext
 from kbroker.coordinator import records
 from kbroker.coordinator.replay import Replay
