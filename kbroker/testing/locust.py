@@ -30,6 +30,7 @@ percentiles of to whole milliseconds; see `KafkaUser.response_time_unit`.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
@@ -39,6 +40,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from kbroker.testing.records import Data, Headers, Record, as_bytes, as_record, header_pairs
 
 try:
+    from gevent import GreenletExit
     from gevent.threadpool import ThreadPool
     from locust import User
 except ImportError as error:
@@ -161,7 +163,14 @@ class KafkaUser(User):  # type: ignore[misc]
 
     def on_stop(self) -> None:
         """Close the clients, so that groups need not wait for a session to time out."""
-        self.in_thread(self._close)
+        deadline = time.monotonic() + self.timeout_s
+        closing: Any = None
+        while (closing is None or not closing.ready()) and time.monotonic() < deadline:
+            # Without a stop timeout Locust kills who is still leaving a second time, and then waits.
+            with contextlib.suppress(GreenletExit):
+                if closing is None:
+                    closing = self._thread.spawn(self._close)  # waits for a call under way
+                closing.wait(deadline - time.monotonic())
 
     # In the thread
 

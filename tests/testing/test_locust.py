@@ -44,6 +44,7 @@ def end_when_all_was_seen(environment, **_):
     def count(request_type, **_):
         told[request_type] += 1
         if len(told) == 4 and told.total() > 100:
+            environment.events.request.remove_listener(count)
             gevent.spawn(environment.runner.quit)
 
     environment.events.request.add_listener(count)
@@ -86,6 +87,10 @@ def test_a_user_produces_and_consumes_and_tells_microseconds(tmp_path: Path) -> 
         shortest = report["Produce"]["Min Response Time"]
         assert 0 < float(shortest) < 1000
         assert round(float(shortest), 3) == float(shortest) != int(float(shortest))
+
+        # Who left without a word would hold a partition until a session has timed out.
+        group = broker.admin().describe_consumer_groups(["warehouse"])["warehouse"].result(30)
+        assert list(group.members) == []
 
         microseconds = _report(broker, tmp_path, "µs")
         assert set(microseconds) == {"Produce [µs]", "Consume [µs]", "EndToEnd [µs]", "Own [µs]", ""}
