@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -15,8 +15,6 @@ from kbroker.config.properties import parse_properties
 
 DEFAULT_BOOTSTRAP_SERVER = "localhost:9092"
 REQUEST_TIMEOUT_S = 30.0
-
-Client = TypeVar("Client")
 
 
 def connection_options(*old_names: str) -> Callable[[Any], Any]:
@@ -74,21 +72,37 @@ def read_client_config(path: str | None, pairs: Iterable[str] = (), option: str 
     return settings
 
 
-def make_client(kind: Callable[[dict[str, Any]], Client], servers: str, settings: Mapping[str, Any]) -> Client:
+def name_unknown(properties: Mapping[str, str], known: Iterable[str], option: str) -> None:
+    """Say on standard error which properties are none of the known, and which they come near."""
+    names = list(known)
+    for name in properties:
+        # Kafka's formatters hand on what follows the name of a class of theirs.
+        if name in names or any(name.startswith(f"{one}.") for one in names if one.endswith("deserializer")):
+            continue
+        import difflib  # noqa: PLC0415 - for mistakes only
+
+        near = difflib.get_close_matches(name, names, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        click.echo(f"kbroker: {option} {name} is unknown and is left out{meant}", err=True)
+
+
+def make_client(kind: str, servers: str, settings: Mapping[str, Any]) -> Any:
     """
     Return a client of confluent-kafka; settings that only the Java clients have are named and left out.
 
+    kind  Consumer or Producer
+
     Raises CommandError when the broker cannot be reached or a setting has a wrong value.
     """
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - costs 100 ms that other commands need not pay
-
     open_any(servers, Security.from_settings(settings).of_transport()).close()
+    import confluent_kafka  # noqa: PLC0415 - costs 60 ms that nobody need pay who has no broker
+
     # The library's own log says in other words what we report ourselves.
     config: dict[str, Any] = {"log_level": 0, **settings, "bootstrap.servers": servers}
     while True:
         try:
-            return kind(config)
-        except KafkaException as error:
+            return getattr(confluent_kafka, kind)(config)
+        except confluent_kafka.KafkaException as error:
             message = error.args[0].str()
             unknown = re.search(r'No such configuration property: "([^"]+)"', message)
             if not unknown or unknown[1] not in config:
@@ -119,4 +133,4 @@ def error_text(error: BaseException) -> str:
     """Return the words of an error of the client library: the broker's own, without the library's codes."""
     first = error.args[0] if error.args else None
     text = getattr(first, "str", None)
-    return (str(text()) if callable(text) else str(error)).removeprefix("Broker: ")
+    return (str(text()) if callable(text) else str(error)).rpartition("Broker: ")[2]

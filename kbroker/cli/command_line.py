@@ -186,5 +186,5 @@ def _tell_output_failed(error: OutputFailed) -> int:
     """Say that standard output takes no more, and return the exit code; a reader that has read enough is no error."""
     if error.errno == errno.EPIPE:
         return 0
-    _tell(f"cannot write to standard output: {error.strerror}")
+    _tell(str(error))
     return 1

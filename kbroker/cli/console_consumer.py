@@ -5,24 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from kbroker.cli.broker_connection import Security
 from kbroker.cli.clients import (
     REQUEST_TIMEOUT_S,
     choose_bootstrap_server,
     connection_options,
     error_text,
     make_client,
+    name_unknown,
     read_client_config,
 )
+from kbroker.cli.cluster_client import ClusterClient
 from kbroker.cli.command_error import CommandError
+from kbroker.cli.stop_signals import StopSignals
+from kbroker.errors import KbrokerError
+from kbroker.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -32,8 +38,12 @@ _DESERIALIZERS = (
     "org.apache.kafka.common.serialization.StringDeserializer",
     "org.apache.kafka.common.serialization.ByteArrayDeserializer",
 )
+_IGNORED = ("key.deserializer", "value.deserializer", "headers.deserializer", "deserializers")
+"""More properties of Kafka's formatter."""
 _MAX_BATCH = 500
-_POLL_S = 0.2
+_POLL_S = 0.05
+_CLOSE_S = 0.06
+_LEAVE_TIMEOUT_S = 1.0
 _METADATA_REFRESH_MS = 1000
 _PASSING_ERRORS = frozenset({
     "UNKNOWN_TOPIC_OR_PART",
@@ -131,7 +141,7 @@ Examples:
 @connection_options()
 @click.option("--topic", help="The topic to read.")
 @click.option("--include", "--whitelist", "include", metavar="REGEX", help="Read all topics that match.")
-@click.option("--partition", type=int, help="Read this partition only.")
+@click.option("--partition", type=click.IntRange(0, 2**31 - 1), help="Read this partition only.")
 @click.option("--offset", help="Where to start: a number, earliest or latest (default); with --partition.")
 @click.option("--from-beginning", is_flag=True, help="Start at the earliest record when the group has no offset.")
 @click.option("--group", help="Consumer group (default: one of its own, whose offsets are not kept).")
@@ -171,8 +181,6 @@ Examples:
 @click.option("--enable-systest-events", is_flag=True, hidden=True)
 def command(bootstrap_server: str | None, zookeeper: str | None, **flags: Any) -> None:
     """Print records as lines, until Ctrl-C, --max-messages or --timeout-ms."""
-    from confluent_kafka import Consumer  # noqa: PLC0415 - see clients
-
     selection = check_selection(flags)
     if flags["formatter"] not in (None, *_FORMATTERS):
         raise CommandError(f"--formatter {flags['formatter']}: formatters are Java classes; use --property instead")
@@ -180,21 +188,39 @@ def command(bootstrap_server: str | None, zookeeper: str | None, **flags: Any) -
     for name in ("key_deserializer", "value_deserializer"):
         if flags[name]:
             properties[name.replace("_", ".")] = flags[name]
+    name_unknown(properties, (*(one.name.replace("_", ".") for one in fields(LineForm)), *_IGNORED), "--property")
     form = LineForm.from_properties(properties)
     own = read_client_config(flags["consumer_config"], flags["consumer_properties"], "--consumer-property")
     settings = consumer_settings(selection, own, flags["isolation_level"])
-    consumer = make_client(Consumer, choose_bootstrap_server(bootstrap_server, zookeeper), settings)
-    sys.exit(
-        print_records(
-            consumer,
-            selection,
-            form,
-            sys.stdout.buffer,
-            max_messages=flags["max_messages"],
-            timeout_ms=flags["timeout_ms"],
-            skip_errors=flags["skip_message_on_error"],
-        )
+    servers = choose_bootstrap_server(bootstrap_server, zookeeper)
+    consumer = make_client("Consumer", servers, settings)
+    printer = RecordPrinter(
+        consumer,
+        form,
+        sys.stdout.buffer,
+        skip_errors=flags["skip_message_on_error"],
+        stores_offsets=settings.get("enable.auto.commit") != "false" and "enable.auto.offset.store" not in own,
     )
+    refused: KbrokerError | None = None
+    with StopSignals() as stop:
+        try:
+            _start(consumer, selection)
+            printer.run(stop, flags["max_messages"], flags["timeout_ms"])
+        except KbrokerError as error:
+            refused = error
+        group = settings["group.id"] if selection.partition is None else None
+        closed = _leave(
+            consumer, group, lambda: ClusterClient(servers, Security.from_settings(settings), _LEAVE_TIMEOUT_S)
+        )
+        click.echo(f"Processed a total of {printer.count} messages", err=True)
+        code = int(printer.failed) if stop.exit_code is None else stop.exit_code
+        if not closed:
+            # The library's threads would keep the interpreter from ending.
+            sys.stdout.flush()
+            os._exit(code)
+    if refused is not None:
+        raise refused
+    sys.exit(code)
 
 
 def check_selection(flags: Mapping[str, Any]) -> Selection:
@@ -235,6 +261,8 @@ def consumer_settings(selection: Selection, own: Mapping[str, str], isolation_le
         "isolation.level": isolation_level,
         "allow.auto.create.topics": "true",
         "enable.partition.eof": "false",
+        # What was printed is committed, not what was read ahead.
+        "enable.auto.offset.store": "false",
         # A topic that is made while we wait is seen within a second; Java's consumer asks as often.
         "topic.metadata.refresh.interval.ms": _METADATA_REFRESH_MS,
         **own,
@@ -261,68 +289,74 @@ def consumer_settings(selection: Selection, own: Mapping[str, str], isolation_le
     return settings
 
 
-def print_records(
-    consumer: Consumer,
-    selection: Selection,
-    form: LineForm,
-    output: IO[bytes],
-    *,
-    max_messages: int,
-    timeout_ms: int,
-    skip_errors: bool,
-) -> int:
+class RecordPrinter:
     """
-    Print records until told to stop; return the exit code.
+    Prints the records of one consumer as lines.
 
-    max_messages  below 0: no limit
-    timeout_ms    below 0: wait for ever
-    skip_errors   go on after a record that cannot be read
-
-    Says at the end, on standard error, how many records were read, as Kafka's tool does.
+    output          where lines go
+    skip_errors     go on after a record that cannot be read
+    stores_offsets  the consumer commits what was printed, not what was read
     """
-    stopped = False
 
-    def stop(*_: Any) -> None:
-        nonlocal stopped
-        stopped = True
+    def __init__(
+        self, consumer: Consumer, form: LineForm, output: IO[bytes], *, skip_errors: bool, stores_offsets: bool
+    ) -> None:
+        self.count = 0
+        self.failed = False
+        self._consumer = consumer
+        self._form = form
+        self._output = output
+        self._skip_errors = skip_errors
+        self._stores_offsets = stores_offsets
+        self._told: set[str] = set()
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    count = 0
-    failed = False
-    told: set[str] = set()
-    try:
-        _start(consumer, selection)
+    def run(self, stop: StopSignals, max_messages: int, timeout_ms: int) -> None:
+        """
+        Print until told to stop, until an error, or as the limits say.
+
+        max_messages  below 0: no limit
+        timeout_ms    without a record; below 0: wait for ever
+        """
         last_s = time.monotonic()
-        while not stopped and not 0 <= max_messages <= count:
-            batch = consumer.consume(_MAX_BATCH if max_messages < 0 else min(_MAX_BATCH, max_messages - count), _POLL_S)
-            for message in batch:
-                error = message.error()
-                if error is None:
-                    output.write(form.line(message))
-                    count += 1
-                else:
-                    if error.str() not in told:
-                        told.add(error.str())
-                        click.echo(f"kbroker: {error.str()}", err=True)
-                    if error.fatal() or not (skip_errors or error.name() in _PASSING_ERRORS):
-                        failed = stopped = True
+        while stop.number is None and not self.failed and not 0 <= max_messages <= self.count:
+            # The library does not hear of signals while it waits, and would wait for a whole batch to fill.
+            batch = self._consumer.consume(1, _POLL_S)
             if batch:
-                output.flush()
+                room = _MAX_BATCH if max_messages < 0 else min(_MAX_BATCH, max_messages - self.count)
+                self._print(batch + (self._consumer.consume(room - 1, 0) if room > 1 else []))
                 last_s = time.monotonic()
             elif 0 <= timeout_ms < (time.monotonic() - last_s) * 1000:
-                stopped = True
-    except BrokenPipeError:
-        # The reader of our output has enough; Python would complain about the same at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except CommandError as problem:
-        click.echo(f"kbroker: {problem}", err=True)
-        failed = True
-    finally:
-        consumer.close()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    click.echo(f"Processed a total of {count} messages", err=True)
-    return 1 if failed else 0
+                return
+
+    def _print(self, batch: list[Any]) -> None:
+        printed: dict[tuple[str, int], int] = {}
+        for message in batch:
+            error = message.error()
+            if error is None:
+                self._output.write(self._form.line(message))
+                self.count += 1
+                printed[message.topic(), message.partition()] = message.offset() + 1
+            else:
+                self._tell(error)
+        self._output.flush()
+        if self._stores_offsets and printed:
+            self._store(printed)
+
+    def _tell(self, error: Any) -> None:
+        if error.str() not in self._told:
+            self._told.add(error.str())
+            click.echo(f"kbroker: {error.str().removeprefix('Broker: ')}", err=True)
+        if error.fatal() or not (self._skip_errors or error.name() in _PASSING_ERRORS):
+            self.failed = True
+
+    def _store(self, printed: Mapping[tuple[str, int], int]) -> None:
+        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415 - see clients
+
+        # A partition that has gone to another member meanwhile is printed by that one again.
+        with contextlib.suppress(KafkaException):
+            self._consumer.store_offsets(
+                offsets=[TopicPartition(topic, partition, offset) for (topic, partition), offset in printed.items()]
+            )
 
 
 def _start(consumer: Consumer, selection: Selection) -> None:
@@ -360,3 +394,25 @@ def _start(consumer: Consumer, selection: Selection) -> None:
         offset = "earliest" if selection.from_beginning else "latest"
     place = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}[offset] if isinstance(offset, str) else offset
     consumer.assign([TopicPartition(topic, selection.partition, place)])
+
+
+def _leave(consumer: Consumer, group: str | None, cluster: Callable[[], ClusterClient]) -> bool:
+    """
+    Close the consumer; return whether it is closed.
+
+    group    it is a member of; None for none
+    cluster  makes a way to the broker
+
+    The library waits for the answer to its JoinGroup, which comes when the whole group has joined. Then the broker is
+    told in its place that the member leaves, and answers both.
+    """
+    member = None if group is None else consumer.memberid()
+    closing = threading.Thread(target=consumer.close, daemon=True)
+    closing.start()
+    closing.join(_CLOSE_S)
+    if closing.is_alive() and group is not None and member:
+        with contextlib.suppress(CommandError), cluster() as broker:
+            leaving = LeaveGroupRequest(group_id=group, member_id=member, members=[MemberIdentity(member_id=member)])
+            broker.call_coordinator(group, leaving, lambda answer: answer.error_code)
+        closing.join(_CLOSE_S)
+    return not closing.is_alive()

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from kbroker.cli.broker_connection import CONNECT_TIMEOUT_S
 from kbroker.cli.clients import (
     choose_bootstrap_server,
     connection_options,
     error_text,
     make_client,
+    name_unknown,
     read_client_config,
 )
 from kbroker.cli.command_error import CommandError
+from kbroker.cli.line_source import read_lines
+from kbroker.cli.standard_streams import OutputFailed
+from kbroker.cli.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 _READERS = ("kafka.tools.ConsoleProducer$LineMessageReader", "org.apache.kafka.tools.LineMessageReader")
-_FLUSH_STEP_S = 1.0
+_STEP_S = 0.1
+_PATIENCE_S = 2.0
+_TOPIC_WAIT_S = 1.5
+"""A topic that the broker is just making is there sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class LineFormat:
                 raise CommandError(f"{first} and {second} may not be equal")
         return form
 
-    def parse(self, line: str, number: int) -> tuple[list[tuple[str, bytes | None]], bytes | None, bytes | None]:
+    def parse(self, line: str, number: int) -> tuple[list[tuple[str, str | bytes | None]], bytes | None, bytes | None]:
         """
         Return (headers, key, value) of a line.
 
@@ -71,7 +80,7 @@ class LineFormat:
 
         Raises CommandError when a separator is missing and errors are not to be ignored.
         """
-        headers: list[tuple[str, bytes | None]] = []
+        headers: list[tuple[str, str | bytes | None]] = []
         rest = line
         if self.parse_headers:
             text, rest = self._cut(line, rest, self.headers_delimiter, "headers delimiter", number)
@@ -165,25 +174,29 @@ def command(bootstrap_server: str | None, zookeeper: str | None, topic: str, **f
 
     Exits with 1 when a record could not be sent.
     """
-    from confluent_kafka import Producer  # noqa: PLC0415 - see clients
-
     if flags["line_reader"] not in (None, *_READERS):
         raise CommandError(f"--line-reader {flags['line_reader']}: readers are Java classes; use --property instead")
-    form = LineFormat.from_properties(read_client_config(flags["reader_config"], flags["properties"]))
+    properties = read_client_config(flags["reader_config"], flags["properties"])
+    name_unknown(properties, [name.replace("_", ".") for name in LineFormat.__slots__], "--property")
+    form = LineFormat.from_properties(properties)
     settings = {
         **producer_settings(flags),
         **read_client_config(flags["producer_config"], flags["producer_properties"], "--producer-property"),
     }
-    producer = make_client(Producer, choose_bootstrap_server(bootstrap_server, zookeeper), settings)
-    sys.exit(
-        send_lines(producer, topic, form, sys.stdin.buffer, sync=flags["sync"], max_block_ms=flags["max_block_ms"])
-    )
+    producer: Producer = make_client("Producer", choose_bootstrap_server(bootstrap_server, zookeeper), settings)
+    with StopSignals() as stop:
+        check_topic(producer, topic)
+        sender = RecordSender(producer, topic, form, sync=flags["sync"], max_block_ms=flags["max_block_ms"])
+        sender.send(sys.stdin.buffer, stop)
+        sys.exit(int(bool(sender.failures)) if stop.exit_code is None else stop.exit_code)
 
 
 def producer_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the client library's settings for the command's flags."""
     settings: dict[str, Any] = {
         "client.id": "console-producer",
+        # Java's partition of a key.
+        "partitioner": "murmur2_random",
         "acks": flags["request_required_acks"],
         "batch.size": flags["max_partition_memory_bytes"] or flags["batch_size"],
         "retries": flags["message_send_max_retries"],
@@ -200,71 +213,118 @@ def producer_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def send_lines(
-    producer: Producer, topic: str, form: LineFormat, source: IO[bytes], *, sync: bool, max_block_ms: int
-) -> int:
+class RecordSender:
     """
-    Send each line of `source`, until it ends or Ctrl-C; return the exit code.
+    Sends lines as records of one topic.
 
     sync          wait for each record's acknowledgement
     max_block_ms  longest wait for room among the records waiting to be sent
     """
-    failures = 0
 
-    def delivered(error: Any, message: Any) -> None:
-        nonlocal failures
+    def __init__(self, producer: Producer, topic: str, form: LineFormat, *, sync: bool, max_block_ms: int) -> None:
+        self.failures = 0
+        self._producer = producer
+        self._topic = topic
+        self._form = form
+        self._sync = sync
+        self._max_block_ms = max_block_ms
+        self._prompts = False
+
+    def send(self, source: IO[bytes], stop: StopSignals) -> None:
+        """Send each line until the source ends, a signal comes or a line cannot be cut, and wait for all of them."""
+        self._prompts = source.isatty()
+        lines = read_lines(source, stop, before_read=self._prompt, unfinished=_tell_unfinished)
+        try:
+            for number, line in enumerate(lines, 1):
+                # Bytes that are no UTF-8 pass through as they are.
+                headers, key, value = self._form.parse(line.decode("utf-8", "surrogateescape"), number)
+                self._produce(headers, key, value)
+                if self._sync:
+                    self._flush()
+                self._producer.poll(0)
+        except CommandError as error:
+            self.failures += 1
+            click.echo(f"kbroker: {error}", err=True)
+        finally:
+            self._flush()
+
+    def _produce(self, headers: list[tuple[str, str | bytes | None]], key: bytes | None, value: bytes | None) -> None:
+        from confluent_kafka import KafkaException  # noqa: PLC0415 - see clients
+
+        waited_ms = 0
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, headers=headers, on_delivery=self._delivered)
+            except BufferError:
+                if waited_ms >= self._max_block_ms:
+                    raise CommandError(f"no room for another record after {self._max_block_ms} ms") from None
+                self._producer.poll(_STEP_S)
+                waited_ms += int(_STEP_S * 1000)
+            except KafkaException as error:
+                # One record that is too large, for example, is no reason to lose the next.
+                self._tell_failure(key, value, error_text(error))
+                return
+            except ValueError as error:
+                raise CommandError(f"a header's name cannot be sent: {error}") from None
+            else:
+                return
+
+    def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
-            failures += 1
-            sizes = [f"{len(part)} bytes" if part is not None else "null" for part in (message.key(), message.value())]
-            click.echo(
-                f"Error when sending message to topic {topic} with key: {sizes[0]}, value: {sizes[1]} with error: "
-                f"{error.str()}",
-                err=True,
-            )
+            self._tell_failure(message.key(), message.value(), error.str())
 
-    try:
-        for number, line in enumerate(_lines(source), 1):
-            headers, key, value = form.parse(line, number)
-            _produce(producer, max_block_ms, topic, value, key, headers=headers, on_delivery=delivered)
-            if sync:
-                producer.flush()
-            producer.poll(0)
-    except KeyboardInterrupt:
-        click.echo("", err=True)
-    except CommandError as error:
-        failures += 1
-        click.echo(f"kbroker: {error}", err=True)
-    while producer.flush(_FLUSH_STEP_S):
-        pass  # bounded: each record fails at its delivery.timeout.ms
-    return 1 if failures else 0
+    def _tell_failure(self, key: bytes | None, value: bytes | None, reason: str) -> None:
+        self.failures += 1
+        sizes = ["null" if part is None else f"{len(part)} bytes" for part in (key, value)]
+        click.echo(
+            f"Error when sending message to topic {self._topic} with key: {sizes[0]}, value: {sizes[1]} with error: "
+            f"{reason.removeprefix('Broker: ')}",
+            err=True,
+        )
+
+    def _flush(self) -> None:
+        """Wait until all records are acknowledged or have failed, each at its delivery.timeout.ms."""
+        told_at_s = time.monotonic() + _PATIENCE_S
+        # In steps: the library does not hear of signals while it waits.
+        while waiting := self._producer.flush(_STEP_S):
+            if time.monotonic() >= told_at_s:
+                told_at_s = float("inf")
+                click.echo(f"kbroker: waiting for the broker to acknowledge {waiting} records", err=True)
+
+    def _prompt(self) -> None:
+        """Show Kafka's prompt on a terminal; one that nobody sees is no reason to lose lines."""
+        if self._prompts:
+            try:
+                click.echo(">", nl=False)
+            except OutputFailed:
+                self._prompts = False
 
 
-def _produce(producer: Producer, max_block_ms: int, *record: Any, **more: Any) -> None:
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - see clients
+def _tell_unfinished(size_bytes: int) -> None:
+    click.echo(f"kbroker: the last {size_bytes} bytes were no finished line and are not sent", err=True)
 
-    waited_ms = 0
+
+def check_topic(producer: Producer, topic: str) -> None:
+    """
+    Return when the topic is there; the question makes it where the broker makes topics by itself.
+
+    Raises CommandError when it is not, or must not be used. The library would keep the records for half a minute first.
+    """
+    from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - see clients
+
+    deadline_s = time.monotonic() + _TOPIC_WAIT_S
     while True:
         try:
-            producer.produce(*record, **more)
-        except BufferError:
-            if waited_ms >= max_block_ms:
-                raise CommandError(f"no room for another record after {max_block_ms} ms") from None
-            producer.poll(0.1)
-            waited_ms += 100
-        except KafkaException as error:
-            raise CommandError(error_text(error)) from None
-        else:
+            error = producer.list_topics(topic, timeout=CONNECT_TIMEOUT_S).topics[topic].error
+        except KafkaException as problem:
+            raise CommandError(f"topic {topic}: {error_text(problem)}") from None
+        if error is None or error.code() == KafkaError.LEADER_NOT_AVAILABLE:
             return
-
-
-def _lines(source: IO[bytes]) -> Iterator[str]:
-    """Yield lines without their ends; a terminal is shown Kafka's prompt."""
-    prompt = source.isatty()
-    while True:
-        if prompt:
-            click.echo(">", nl=False)
-        line = source.readline()
-        if not line:
-            return
-        # Bytes that are no UTF-8 pass through as they are.
-        yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise CommandError(f"topic {topic}: {error.str().removeprefix('Broker: ')}")
+        if time.monotonic() >= deadline_s:
+            raise CommandError(
+                f"topic {topic} does not exist, and the broker makes none by itself (auto.create.topics.enable). "
+                f"Create it with: kbroker topics --create --topic {topic}"
+            )
+        time.sleep(_STEP_S)

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kbroker.errors import KbrokerError
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -23,8 +25,16 @@ _AS_BYTES = "kbroker-as-bytes"
 _CONTROL_LETTERS = {number: f"\\x{number:02x}" for number in (*range(0x20), *range(0x7F, 0xA0))}
 
 
-class OutputFailed(OSError):
-    """Standard output takes no more: a full disk, a reader that has gone, a closed descriptor."""
+class OutputFailed(KbrokerError):
+    """
+    Standard output takes no more: a full disk, a reader that has gone, a closed descriptor.
+
+    No OSError: click would take a reader that has gone for an error of the command.
+    """
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"cannot write to standard output: {cause.strerror}")
+        self.errno = cause.errno
 
 
 class _Output(io.FileIO):
@@ -43,7 +53,7 @@ class _Output(io.FileIO):
                 room.poll()
         except OSError as error:
             self._failed = True
-            raise OutputFailed(error.errno, error.strerror) from None
+            raise OutputFailed(error) from None
         return written
 
 
