@@ -15,6 +15,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/support"))
+
+import apache_kafka
 from process_usage import cpu_seconds, descendants, proportional_set_size_bytes
 
 import kbroker
@@ -26,13 +29,6 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 PROJECT = Path(__file__).resolve().parents[1]
-KAFKA_JARS = PROJECT / ".java/4.3"
-KAFKA_JVM_OPTIONS = (
-    "-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
-)  # fmt: skip
-"""What Kafka's own start script gives its broker."""
-
 COMMON_SETTINGS = {
     # Files of deleted topics go soon, so that their page cache serves the next row.
     "log.segment.delete.delay.ms": "500",
@@ -65,7 +61,7 @@ class BrokerUnderTest(ABC):
         self.directory = directory
         self.directory.mkdir(parents=True)
         self.log_dir = directory / "data"
-        self.port = _free_port()
+        self.port = apache_kafka.free_ports(1)[0]
         self.address = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._admin: AdminClient | None = None
@@ -211,44 +207,23 @@ class Kafka(BrokerUnderTest):
     name = "kafka"
 
     def _settings(self) -> dict[str, str]:
-        controller_port = _free_port()
-        return {
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port}",
-            "controller.listener.names": "CONTROLLER",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-        }
-
-    def _java(self, *arguments: str) -> list[str]:
-        logging = f"-Dlog4j.configuration=file:{PROJECT / 'tests/java/log4j.properties'}"
-        # Where compression libraries unpack themselves; it goes with the broker's directory.
-        scratch = f"-Djava.io.tmpdir={self.properties.parent}"
-        return ["java", *KAFKA_JVM_OPTIONS, scratch, logging, "-cp", f"{KAFKA_JARS}/*", *arguments]
+        return apache_kafka.server_settings(self.port, apache_kafka.free_ports(1)[0])
 
     def _command(self) -> list[str]:
-        return self._java("kafka.Kafka", str(self.properties))
+        return apache_kafka.server_command(apache_kafka.CURRENT, self.properties, apache_kafka.SERVER_JVM_OPTIONS)
 
     def _prepare(self) -> None:
-        subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", "QmlnIGRhdGEgZG9lcyBpdA", "-c", str(self.properties)),
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        apache_kafka.format_directories(apache_kafka.CURRENT, self.properties)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return what has to be done before it can start; None: nothing."""
+        return apache_kafka.missing(apache_kafka.CURRENT)
 
     @classmethod
     def version(cls) -> str:
         """Return the version of its jars."""
-        return next(KAFKA_JARS.glob("kafka-clients-*.jar")).stem.removeprefix("kafka-clients-")
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        return apache_kafka.full_version(apache_kafka.CURRENT)
 
 
 def _api_versions_frame() -> bytes:

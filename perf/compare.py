@@ -32,7 +32,7 @@ from typing import NoReturn
 
 import native_clients
 import report
-from brokers import KAFKA_JARS, BrokerUnderTest, Kafka, Kbroker
+from brokers import BrokerUnderTest, Kafka, Kbroker
 from rows import IDLE_S, ROWS, Load, Row, measure_many_partitions
 
 QUICK_SCALE = 0.05
@@ -180,8 +180,8 @@ def main() -> int:
     makers: list[type[BrokerUnderTest]] = [Kbroker, Kafka]
     if arguments.only:
         makers = [one for one in makers if one.name == arguments.only]
-    if Kafka in makers and not (KAFKA_JARS / ".complete").exists():
-        sys.exit("Apache Kafka's jars are missing; start this by scripts/bench, which fetches them")
+    if Kafka in makers and (message := Kafka.missing()):
+        sys.exit(message)
     native_clients.build()
     progress = Progress()
     signal.signal(signal.SIGTERM, _interrupt)

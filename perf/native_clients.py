@@ -24,7 +24,7 @@ faster broker leaves them, they fight for the lock of glibc's arena. 1 MB batche
 records with glibc beside kbroker, 0.55 beside Kafka, 0.5 beside either with jemalloc.
 """
 PRODUCE_VERSION = 9
-"""Spoken by Kafka 4.3 and by kbroker alike, with topics by name."""
+"""Spoken by Kafka 4.4 and by kbroker alike, with topics by name."""
 TIMEOUT_S = 300
 
 

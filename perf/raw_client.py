@@ -26,7 +26,7 @@ from kbroker.protocol.messages.produce import PartitionProduceData, ProduceReque
 from kbroker.protocol.record_batch import BatchBuilder
 from kbroker.protocol.schema import Message
 
-# Spoken by Kafka 4.3 and by kbroker alike, with topics by name.
+# Spoken by Kafka 4.4 and by kbroker alike, with topics by name.
 PRODUCE_VERSION = 9
 FETCH_VERSION = 12
 API_VERSIONS_VERSION = 3

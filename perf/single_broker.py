@@ -4,7 +4,7 @@ The first figures of a single broker: start-up, idle memory, one outstanding req
     scripts/bench --kbroker-only [--quick] [--kafka] [--write] [--check]
 
     --quick  a tenth of the load: to see that it works
-    --kafka  measure Apache Kafka 4.3 by the same client first (its jars as scripts/test fetches them)
+    --kafka  measure Apache Kafka 4.4 by the same client first (its jars as scripts/test fetches them)
     --write  write perf/single_broker.json
     --check  end with 1 when a figure is over its budget
 
@@ -186,14 +186,14 @@ def running_kbroker() -> Iterator[Target]:
 
 @contextlib.contextmanager
 def running_kafka() -> Iterator[Target]:
-    """Yield an Apache Kafka 4.3 with the flags of its own start script."""
+    """Yield an Apache Kafka 4.4 with the flags of its own start script."""
     sys.path.insert(0, str(PROJECT / "tests/support"))
+    from apache_kafka import CURRENT, SERVER_JVM_OPTIONS, KafkaServer  # noqa: PLC0415
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
     from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415
-    from kafka_tools import SERVER_JVM_OPTIONS, KafkaServer, KafkaTools  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="kbroker-bench-") as directory:
-        server = KafkaServer(KafkaTools("4.3"), Path(directory), jvm_options=SERVER_JVM_OPTIONS)
+        server = KafkaServer(CURRENT, Path(directory), jvm_options=SERVER_JVM_OPTIONS)
         server.start()
         try:
             admin = AdminClient({"bootstrap.servers": server.bootstrap_servers, "log_level": 2})
@@ -261,7 +261,7 @@ def main() -> int:
             list(measure_one_outstanding(target, int(10_000 * scale), (0, 0)))
             list(measure_pipelined(target, int(200_000 * scale)))
             kafka = [Figure(one.name, one.value, one.unit) for one in measure_load(target, scale, (0, 0))]
-        print(table("Apache Kafka 4.3", kafka), end="\n\n", flush=True)
+        print(table("Apache Kafka 4.4", kafka), end="\n\n", flush=True)
         p50_us = next(one.value for one in kafka if one.name.endswith("p50"))
         p99_us = next(one.value for one in kafka if one.name.endswith("p99"))
 

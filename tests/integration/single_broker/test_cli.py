@@ -67,11 +67,11 @@ def _reading(broker: Broker, group: str) -> confluent_kafka.Consumer:
         ("3.9", "consumer-groups --describe --group live --members"),
         ("3.9", "consumer-groups --describe --group gone --members"),
         ("3.9", "consumer-groups --describe --group live --state"),
-        ("4.3", "consumer-groups --describe --group live"),
-        ("4.3", "consumer-groups --describe --group gone"),
-        ("4.3", "consumer-groups --describe --group live --verbose"),
-        ("4.3", "consumer-groups --describe --all-groups"),
-        ("4.3", "consumer-groups --list --state stable --type"),
+        ("4.4", "consumer-groups --describe --group live"),
+        ("4.4", "consumer-groups --describe --group gone"),
+        ("4.4", "consumer-groups --describe --group live --verbose"),
+        ("4.4", "consumer-groups --describe --all-groups"),
+        ("4.4", "consumer-groups --list --state stable --type"),
     ],
 )
 def test_the_same_lines_and_exit_code(broker: Broker, version: str, arguments: str) -> None:

@@ -171,7 +171,7 @@ def test_a_client_that_wants_to_authenticate_is_told_at_once(broker: Broker) -> 
 @pytest.mark.java
 @pytest.mark.timeout(240)
 def test_kafkas_tools_read_what_is_and_why_not(broker: Broker) -> None:
-    tools = KafkaTools("4.3")
+    tools = KafkaTools("4.4")
     servers = ("--bootstrap-server", broker.bootstrap_servers)
     elected = tools.run("leader-election", *servers, "--election-type", "UNCLEAN", "--topic", "t", "--partition", "0")
     assert "Valid replica already elected for partitions t-0" in elected

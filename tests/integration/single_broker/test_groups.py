@@ -127,7 +127,7 @@ def test_three_members_of_three_libraries() -> None:
 
 
 @pytest.mark.java
-@pytest.mark.parametrize(("version", "topic"), [("3.9", "thirteen"), ("4.3", "nineteen")])
+@pytest.mark.parametrize(("version", "topic"), [("3.9", "thirteen"), ("4.4", "nineteen")])
 def test_three_members_in_java(version: str, topic: str) -> None:
     tools = KafkaTools(version)
     with Broker(CONFIG) as broker:

@@ -26,7 +26,7 @@ ALL_BROKERS = ("--entity-type", "brokers", "--entity-default")
 THIS_BROKER = ("--entity-type", "brokers", "--entity-name", "0")
 
 
-@pytest.mark.parametrize("version", ["3.9", "4.3"])
+@pytest.mark.parametrize("version", ["3.9", "4.4"])
 def test_what_is_set_for_all_brokers_is_shown(version: str, broker: Broker) -> None:
     altered = configs(version, broker, *ALL_BROKERS, "--alter", "--add-config", "log.retention.ms=3600000")
     assert "Completed updating default config for brokers in the cluster." in altered
@@ -37,27 +37,27 @@ def test_what_is_set_for_all_brokers_is_shown(version: str, broker: Broker) -> N
 
 
 def test_a_brokers_values_are_shown_with_their_sources_and_what_cannot_change_is_refused(broker: Broker) -> None:
-    configs("4.3", broker, *THIS_BROKER, "--alter", "--add-config", "log.roll.ms=7200000,max.connections=500")
-    told = configs("4.3", broker, *THIS_BROKER, "--describe")
+    configs("4.4", broker, *THIS_BROKER, "--alter", "--add-config", "log.roll.ms=7200000,max.connections=500")
+    told = configs("4.4", broker, *THIS_BROKER, "--describe")
     assert (
         "log.roll.ms=7200000 sensitive=false synonyms={DYNAMIC_BROKER_CONFIG:log.roll.ms=7200000, "
         "DEFAULT_CONFIG:log.roll.hours=168}" in told
     )
-    refused = configs("4.3", broker, *THIS_BROKER, "--alter", "--add-config", "num.io.threads=4", fails=True)
+    refused = configs("4.4", broker, *THIS_BROKER, "--alter", "--add-config", "num.io.threads=4", fails=True)
     assert "InvalidRequestException" in refused
     assert "cannot move to another one while the broker runs" in refused
 
 
 def test_loggers_groups_and_subscriptions_are_altered_and_described(broker: Broker) -> None:
     loggers = ("--entity-type", "broker-loggers", "--entity-name", "0")
-    configs("4.3", broker, *loggers, "--alter", "--add-config", "kbroker.net=WARN")
-    assert "  kbroker.net=WARN " in configs("4.3", broker, *loggers, "--describe")
+    configs("4.4", broker, *loggers, "--alter", "--add-config", "kbroker.net=WARN")
+    assert "  kbroker.net=WARN " in configs("4.4", broker, *loggers, "--describe")
     group = ("--entity-type", "groups", "--entity-name", "readers")
-    configs("4.3", broker, *group, "--alter", "--add-config", "consumer.session.timeout.ms=50000")
-    told = configs("4.3", broker, "--entity-type", "groups", "--describe")
+    configs("4.4", broker, *group, "--alter", "--add-config", "consumer.session.timeout.ms=50000")
+    told = configs("4.4", broker, "--entity-type", "groups", "--describe")
     assert "Dynamic configs for group readers are:" in told
     assert "consumer.session.timeout.ms=50000 sensitive=false" in told
     metrics = ("--entity-type", "client-metrics", "--entity-name", "all")
-    configs("4.3", broker, *metrics, "--alter", "--add-config", "interval.ms=1000,metrics=[org.apache.kafka.]")
-    told = configs("4.3", broker, "--entity-type", "client-metrics", "--describe")
+    configs("4.4", broker, *metrics, "--alter", "--add-config", "interval.ms=1000,metrics=[org.apache.kafka.]")
+    told = configs("4.4", broker, "--entity-type", "client-metrics", "--describe")
     assert "interval.ms=1000" in told

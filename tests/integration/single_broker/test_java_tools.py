@@ -1,4 +1,4 @@
-"""Kafka's own console tools, of 3.9 and of 4.3, work as their users expect: topics, lines, groups, load, offsets."""
+"""Kafka's own console tools, of 3.9 and of 4.4, work as their users expect: topics, lines, groups, load, offsets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPRESSIONS = ("none", "gzip", "snappy", "lz4", "zstd")
 pytestmark = [pytest.mark.java, pytest.mark.timeout(240)]
 
 
-@pytest.fixture(params=["3.9", "4.3"])
+@pytest.fixture(params=["3.9", "4.4"])
 def tools(request: pytest.FixtureRequest) -> KafkaTools:
     return KafkaTools(request.param)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from apache_kafka import KafkaServer
 from clients import Confluent, Record
-from kafka_tools import KafkaServer, KafkaTools
+from kafka_tools import KafkaTools
 
 from kbroker.testing import Broker
 
@@ -97,7 +98,7 @@ def test_dump_log_segments_reads_what_we_wrote(tools: KafkaTools, tmp_path: Path
 def kafka_directories(tools: KafkaTools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Yield log directories of a real Kafka: one after an orderly stop, one after kill -9. Both hold `PRODUCED`."""
     directory = tmp_path_factory.mktemp("kafka")
-    server = KafkaServer(tools, directory)
+    server = KafkaServer(tools.version, directory)
     try:
         server.start()
         client = Confluent(server.bootstrap_servers)
