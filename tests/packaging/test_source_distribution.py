@@ -19,6 +19,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 NOT_HANDED_OUT = (".ci/", ".gitignore")
 """Only for those who have the clone."""
+NOT_OF_THE_PROJECT = (".git", ".venv", ".java", ".fuzz", ".hypothesis", ".*_cache")
+"""What lies about in a clone; copying it would take long."""
 
 
 def _run(*command: str | Path, cwd: Path, **variables: str) -> str:
@@ -36,7 +38,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     room = tmp_path_factory.mktemp("distribution")
     copy = room / "clone"
     shutil.copytree(
-        PROJECT, copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*.so")
+        PROJECT,
+        copy,
+        ignore=shutil.ignore_patterns(*NOT_OF_THE_PROJECT, "build", "dist", "*.egg-info", "__pycache__", "*.so"),
     )
     _run(
         sys.executable,
