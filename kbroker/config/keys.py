@@ -95,8 +95,8 @@ _LISTENERS = (
     list_key(
         "advertised.listeners",
         None,
-        "What clients are told to connect to. Unset: each client is told the address it dialled, so tunnels, "
-        "containers and second interfaces work; set: exactly this.",
+        "What clients are told to connect to. Unset: a host name written in listeners as it is written, else the "
+        "address that each client dialled, so that tunnels, containers and second interfaces work.",
     ),
     string_key(
         "listener.security.protocol.map",
@@ -525,9 +525,8 @@ _GROUPS = (
     int_key(
         "group.initial.rebalance.delay.ms",
         0,
-        "How long an empty group waits for more members before its first rebalance. 0: the first member gets its "
-        "partitions at once; a group of many members that start together then rebalances several times, which some "
-        "seconds spare.",
+        "How long an empty group waits for more members before its first rebalance. 0: the first member has its "
+        "partitions at once, and a group of many members that start together rebalances once or twice more.",
         minimum=0,
         kafka_default="3000",
     ),
@@ -575,31 +574,32 @@ _METADATA = (
     ),
 )
 
-BROKER_KEYS: Mapping[str, Key] = MappingProxyType(
+BROKER_SECTIONS: Mapping[str, tuple[Key, ...]] = MappingProxyType(
     {
-        key.name: key
-        for group in (
-            _IDENTITY,
-            _LISTENERS,
-            _POOLS,
-            _SOCKETS,
-            _LOGS,
-            CLEANER_KEYS,
-            _TOPICS,
-            _FETCH,
-            _GROUPS,
-            NEW_GROUP_KEYS,
-            TRANSACTION_KEYS,
-            _METADATA,
-            KRAFT_KEYS,
-            ZOOKEEPER_KEYS,
-            CLUSTER_KEYS,
-            SECURITY_KEYS,
-            TIERED_STORAGE_KEYS,
-            OTHER_KEYS,
-        )
-        for key in group
+        "Identity": _IDENTITY,
+        "Listeners": _LISTENERS,
+        "Workers": _POOLS,
+        "Connections and requests": _SOCKETS,
+        "Logs": _LOGS,
+        "Log cleaner": CLEANER_KEYS,
+        "Topics": _TOPICS,
+        "Fetches and purgatories": _FETCH,
+        "Consumer groups": _GROUPS,
+        "New group protocols": NEW_GROUP_KEYS,
+        "Transactions": TRANSACTION_KEYS,
+        "Metadata": _METADATA,
+        "KRaft": KRAFT_KEYS,
+        "ZooKeeper": ZOOKEEPER_KEYS,
+        "Clusters and quotas": CLUSTER_KEYS,
+        "Security": SECURITY_KEYS,
+        "Tiered storage": TIERED_STORAGE_KEYS,
+        "Metrics and the rest": OTHER_KEYS,
     }
+)
+"""Every key of server.properties under what it is about."""
+
+BROKER_KEYS: Mapping[str, Key] = MappingProxyType(
+    {key.name: key for section in BROKER_SECTIONS.values() for key in section}
 )
 """Every key of server.properties by name."""
 
