@@ -113,6 +113,7 @@ def produce_limits(defaults: Callable[[], TopicDefaults]) -> Callable[[TopicStat
             future_ms=None if own_time else _distance(values["message.timestamp.after.max.ms"]),
             compacted="compact" in values["cleanup.policy"],  # type: ignore[operator]
             compacted_only="delete" not in values["cleanup.policy"],  # type: ignore[operator]
+            max_record_bytes=int(values["max.decompressed.message.bytes"]),  # type: ignore[arg-type]
         )
 
     return limits

@@ -25,6 +25,7 @@ from kbroker.protocol.messages.list_offsets import (
     ListOffsetsResponse,
     ListOffsetsTopicResponse,
 )
+from kbroker.protocol.record_times import LOOK_NS
 from kbroker.shared.partition_table import PartitionRow
 from kbroker.storage.log_reader import LogReader, TimestampOffset
 from kbroker.storage.paths import LOG_SUFFIX, segment_base_offsets, segment_path
@@ -62,6 +63,8 @@ class _Question(NamedTuple):
     version: int
     replica_id: int
     isolation_level: int
+    deadline_ns: int
+    """Until when records may be looked at, for all partitions together: everybody else waits meanwhile."""
 
 
 class ListOffsetsHandler:
@@ -78,7 +81,8 @@ class ListOffsetsHandler:
     def handle_list_offsets(self, context: RequestContext) -> None:
         """Answer one offset per partition, each partition once; INVALID_REQUEST for one that is named twice."""
         request = context.decode(ListOffsetsRequest)
-        question = _Question(context.api_version, request.replica_id, request.isolation_level)
+        deadline_ns = time.monotonic_ns() + LOOK_NS
+        question = _Question(context.api_version, request.replica_id, request.isolation_level, deadline_ns)
         wanted: dict[str, dict[int, ListOffsetsPartition | None]] = {}
         for topic in request.topics:
             partitions = wanted.setdefault(topic.name, {})
@@ -142,11 +146,11 @@ class ListOffsetsHandler:
         elif timestamp in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
             found = None  # nothing lies in remote storage
         elif timestamp == MAX_TIMESTAMP:
-            found = reader.max_timestamp(row)
+            found = reader.max_timestamp(row, question.deadline_ns)
             if found is not None and found.offset >= upper:
                 found = None
         else:
-            found = reader.offset_for_timestamp(row, timestamp, upper)
+            found = reader.offset_for_timestamp(row, timestamp, upper, question.deadline_ns)
         result.timestamp, result.offset, result.leader_epoch = found or _NOTHING
 
     def _earliest(self, reader: LogReader, partition: PartitionState, row: PartitionRow) -> TimestampOffset:

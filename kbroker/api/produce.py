@@ -35,6 +35,7 @@ from kbroker.protocol.produce_layout import (
     records_size_at,
 )
 from kbroker.protocol.record_batch import (
+    ANY_RECORD_BYTES,
     HEADER_BYTES,
     TRANSACTIONAL_FLAG,
     BatchHeader,
@@ -103,6 +104,8 @@ class ProduceLimits:
     """Records need keys."""
     compacted_only: bool
     """Records are never deleted by age or size."""
+    max_record_bytes: int = ANY_RECORD_BYTES
+    """What one record of a compressed batch may decompress to."""
 
 
 class _Refused(KafkaError):
@@ -157,7 +160,9 @@ class _Target:
         self.max_message_bytes = limits.max_message_bytes
         self.segment_bytes = limits.segment_bytes
         self.future_ms = limits.future_ms
-        self.checks_records = limits.compacted or limits.past_ms is not None
+        self.checks_records = (
+            limits.compacted or limits.past_ms is not None or limits.max_record_bytes < ANY_RECORD_BYTES
+        )
         # How answers to requests for this partition alone begin, in the version last asked.
         self.head_version = -1
         self.head = b""
@@ -566,6 +571,7 @@ class ProduceHandler:
             keys_required=limits.compacted,
             earliest_timestamp=earliest,
             max_bytes=_max_records_bytes(limits),
+            max_record_bytes=limits.max_record_bytes,
         )
 
     def _refuse(self, context: RequestContext, target: _Target, position: int, size: int, error: KafkaError) -> None:

@@ -391,6 +391,13 @@ _LOGS = (
         minimum=0,
         update=CLUSTER_WIDE,
     ),
+    int_key(
+        "max.decompressed.message.bytes",
+        2**31 - 9,
+        "Largest record accepted in a compressed batch, decompressed.",
+        minimum=1,
+        update=CLUSTER_WIDE,
+    ),
     string_key(
         "compression.type",
         "producer",

@@ -44,6 +44,7 @@ _KEYS = (
     _from_broker("local.retention.bytes", "log.local.retention.bytes"),
     _from_broker("local.retention.ms", "log.local.retention.ms"),
     _from_broker("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
+    _from_broker("max.decompressed.message.bytes", "max.decompressed.message.bytes"),
     _from_broker("max.message.bytes", "message.max.bytes"),
     _from_broker("message.downconversion.enable", "log.message.downconversion.enable"),
     _from_broker("message.format.version", "log.message.format.version"),

@@ -97,6 +97,71 @@ def decompress(codec: int, data: Buffer, max_bytes: int) -> Buffer:
         ) from error
 
 
+def decompress_prefix(codec: int, data: Buffer, max_bytes: int) -> tuple[Buffer, bool]:
+    """
+    Return the first `max_bytes` of `data` decompressed, and whether that is all of it.
+
+    Of one bare block of snappy, which cannot be taken in parts, it is all or nothing.
+    Raises KafkaError: CORRUPT_MESSAGE, UNSUPPORTED_COMPRESSION_TYPE, as decompress does.
+    """
+    try:
+        if codec == CompressionType.GZIP:
+            return _gzip_prefix(data, max_bytes)
+        if codec == CompressionType.SNAPPY:
+            return _snappy_prefix(memoryview(data), max_bytes)
+        if codec == CompressionType.LZ4:
+            return _into_buffer(cramjam.lz4.decompress_into, data, max_bytes)
+        if codec == CompressionType.ZSTD:
+            return _into_buffer(cramjam.zstd.decompress_into, data, max_bytes)
+    except (zlib.error, cramjam.DecompressionError, struct_error) as error:
+        raise KafkaError(
+            ErrorCode.CORRUPT_MESSAGE, f"cannot decompress {CompressionType(codec).name.lower()}: {error}"
+        ) from error
+    raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
+
+
+def _gzip_prefix(data: Buffer, max_bytes: int) -> tuple[Buffer, bool]:
+    decompressor = zlib.decompressobj(31)
+    part = decompressor.decompress(data, max_bytes)
+    if decompressor.unconsumed_tail or len(part) == max_bytes:
+        return part, False
+    # It ends within the bound: the strict reader finds further members, and what is cut off.
+    return _gzip_decompress(data, max_bytes), True
+
+
+def _snappy_prefix(view: memoryview, max_bytes: int) -> tuple[Buffer, bool]:
+    if view[:8] != _XERIAL_MAGIC:
+        if cramjam.snappy.decompress_raw_len(view) > max_bytes:
+            return b"", False
+        return _snappy_block(view, max_bytes, max_bytes), True
+    parts: list[Buffer] = []
+    room = max_bytes
+    position = len(_XERIAL_HEADER)
+    while position < len(view):
+        size = _INT32.unpack_from(view, position)[0]
+        position += 4
+        if size < 0 or position + size > len(view):
+            raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "snappy block is cut off")
+        block = view[position : position + size]
+        if cramjam.snappy.decompress_raw_len(block) > room:
+            return b"".join(parts), False
+        parts.append(_snappy_block(block, room, max_bytes))
+        room -= len(parts[-1])
+        position += size
+    return b"".join(parts), True
+
+
+def _into_buffer(decompress_into: Callable[[Any, Any], int], data: Buffer, max_bytes: int) -> tuple[Buffer, bool]:
+    output = bytearray(max_bytes)
+    try:
+        size = decompress_into(data, output)
+    except cramjam.DecompressionError as error:
+        if str(error) != _BUFFER_FULL:
+            raise
+        return output, False
+    return memoryview(output)[:size], True
+
+
 def _too_large(max_bytes: int) -> KafkaError:
     return KafkaError(ErrorCode.MESSAGE_TOO_LARGE, f"the records decompress to more than {max_bytes} bytes")
 

@@ -68,6 +68,10 @@ NO_TIMESTAMP: Final = -1
 
 DEFAULT_MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
 """What one batch may decompress to when the caller sets no bound of its own."""
+MAX_COMPRESSED_RECORDS: Final = 500_000
+"""How many records of a compressed batch are looked at: a few kilobytes may hold millions, and all others wait."""
+ANY_RECORD_BYTES: Final = 2**31 - 9
+"""Kafka's default of max.decompressed.message.bytes, which is no bound."""
 
 
 MAX_REFUSED_RECORDS: Final = 10_000
@@ -368,6 +372,7 @@ def validate_records(
     earliest_timestamp: int | None = None,
     latest_timestamp: int | None = None,
     max_bytes: int = DEFAULT_MAX_RECORDS_BYTES,
+    max_record_bytes: int = ANY_RECORD_BYTES,
 ) -> None:
     """
     Check each record of a produced batch: framing, consecutive offsets, keys, timestamps.
@@ -375,11 +380,19 @@ def validate_records(
     keys_required                          the topic is compacted: a record without key is refused
     earliest_timestamp, latest_timestamp   milliseconds, inclusive; None: no bound
     max_bytes                              what the batch may decompress to
+    max_record_bytes                       what one record of a compressed batch may decompress to
 
     Raises RecordRefused for the first record with a key or timestamp that is refused, KafkaError with INVALID_RECORD,
-    CORRUPT_MESSAGE or, past max_bytes, MESSAGE_TOO_LARGE. Costs about a microsecond per record.
+    CORRUPT_MESSAGE or, past max_bytes or MAX_COMPRESSED_RECORDS, MESSAGE_TOO_LARGE: producers then send less at once.
+    Costs about a microsecond per record.
     """
     # By hand and not by iterate_records: a megabyte may hold a million records, and all others wait meanwhile.
+    is_compressed = header.attributes & CODEC_MASK != 0
+    if is_compressed and header.record_count > MAX_COMPRESSED_RECORDS:
+        raise KafkaError(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"{header.record_count} compressed records are more than {MAX_COMPRESSED_RECORDS} to look at",
+        )
     data = _records_of(buffer, header, max_bytes)
     base_timestamp = header.base_timestamp
     append_time = header.max_timestamp if header.attributes & LOG_APPEND_TIME_FLAG else None
@@ -391,6 +404,11 @@ def validate_records(
             record_end = position + size
             if size < 0 or record_end > end:
                 raise _corrupt_record(index)
+            if size > max_record_bytes and is_compressed:
+                raise KafkaError(
+                    ErrorCode.INVALID_RECORD,
+                    f"record {index} has {size} bytes, max.decompressed.message.bytes is {max_record_bytes}",
+                )
             timestamp_delta, position = _read_varint(data, position + 1)
             offset_delta, position = _read_varint(data, position)
             if offset_delta != index:

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from bisect import bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from kbroker.errors import CorruptIndex, KafkaError
-from kbroker.protocol.record_batch import LOG_APPEND_TIME_FLAG, iterate_records, read_batch_header
+from kbroker.protocol.record_batch import CURRENT_MAGIC, LOG_APPEND_TIME_FLAG
+from kbroker.protocol.record_times import LOOK_NS, TimeSteps, read_time_steps
 from kbroker.storage import offset_index, time_index
 from kbroker.storage.disk_faults import is_out_of_descriptors
 from kbroker.storage.file_batches import FileBatch, iterate_file_batches, iterate_indexed_batches
@@ -51,6 +53,10 @@ _MANY_ABORTED = 100
 _WALK_BYTES = 65536
 _PREFIX_BYTES = 12
 DEFAULT_CACHED_FILES = 64
+_KEPT_BATCHES = 16
+
+_BatchKey = tuple[str, int, int, int]
+"""Of a batch: directory, base offset of its segment, position, first offset that counts."""
 
 
 class OpenFile:
@@ -90,11 +96,12 @@ class FileCache:
     capacity  how many; a mapped index counts as one
     """
 
-    __slots__ = ("_capacity", "_entries")
+    __slots__ = ("_capacity", "_entries", "_time_steps")
 
     def __init__(self, capacity: int = DEFAULT_CACHED_FILES) -> None:
         self._capacity = capacity
         self._entries: OrderedDict[tuple[str, int, str], OpenFile | MappedIndex] = OrderedDict()
+        self._time_steps: dict[_BatchKey, TimeSteps] = {}
 
     def __len__(self) -> int:
         """Return how many files are held."""
@@ -146,14 +153,27 @@ class FileCache:
             entries.popitem(last=False)
         return value
 
+    def time_steps(self, key: _BatchKey) -> TimeSteps | None:
+        """Return what is known of the times in a batch."""
+        return self._time_steps.get(key)
+
+    def keep_time_steps(self, key: _BatchKey, steps: TimeSteps) -> None:
+        """Keep what was found out of the times in a batch, for the next who asks; little of it, and the newest."""
+        while len(self._time_steps) >= _KEPT_BATCHES:
+            del self._time_steps[next(iter(self._time_steps))]
+        self._time_steps[key] = steps
+
     def drop(self, directory: str) -> None:
         """Let go of all files of a partition's directory."""
         for key in [key for key in self._entries if key[0] == directory]:
             del self._entries[key]
+        for batch_key in [batch_key for batch_key in self._time_steps if batch_key[0] == directory]:
+            del self._time_steps[batch_key]
 
     def clear(self) -> None:
         """Let go of all files."""
         self._entries.clear()
+        self._time_steps.clear()
 
 
 class FileSlice(NamedTuple):
@@ -312,15 +332,24 @@ class LogReader:
     # ------------------------------------------------------------------------------------------------- by timestamp
 
     def offset_for_timestamp(
-        self, row: PartitionRow, timestamp_ms: int, upper_offset: int | None = None
+        self,
+        row: PartitionRow,
+        timestamp_ms: int,
+        upper_offset: int | None = None,
+        deadline_ns: int | None = None,
     ) -> TimestampOffset | None:
         """
         Return the first record whose timestamp is at or after `timestamp_ms`, None when there is none.
 
         upper_offset  records from here on do not count; None: log end
+        deadline_ns   until when records may be looked at, by time.monotonic_ns; None: as long as one look may take
 
+        When a batch is too costly to look at as a whole, the answer is the first of its records that was not looked at:
+        a reader that begins there misses nothing.
         Raises OSError, KafkaError(CORRUPT_MESSAGE) for a batch that cannot be decompressed.
         """
+        if deadline_ns is None:
+            deadline_ns = time.monotonic_ns() + LOOK_NS
         if timestamp_ms > row.max_timestamp:
             return None
         if row.segments_version != self._version:
@@ -330,14 +359,16 @@ class LogReader:
             if base_offset >= upper and base_offset != row.active_base_offset:
                 return None
             try:
-                found = self._search_segment(row, base_offset, timestamp_ms)
+                found = self._search_segment(row, base_offset, timestamp_ms, deadline_ns)
             except (FileNotFoundError, CorruptIndex):
                 continue  # removed by retention meanwhile: what it held no longer counts
             if found is not None:
                 return found if found.offset < upper else None
         return None
 
-    def _search_segment(self, row: PartitionRow, base_offset: int, timestamp_ms: int) -> TimestampOffset | None:
+    def _search_segment(
+        self, row: PartitionRow, base_offset: int, timestamp_ms: int, deadline_ns: int
+    ) -> TimestampOffset | None:
         sealed = base_offset != row.active_base_offset
         times = self._index_entries(row, base_offset, TIME_INDEX_SUFFIX, time_index.ENTRY_BYTES)
         count = len(times) // time_index.ENTRY_BYTES if sealed else row.active_time_index_entries
@@ -351,14 +382,36 @@ class LogReader:
         file = self._files.file(self.directory, base_offset)
         size = file.size_bytes if sealed else row.active_size_bytes
         entry = self._floor_entry(row, base_offset, start_offset)
+        # Where messages of format 0 and 1 begin, only the message before them tells.
+        begin = max(base_offset, row.log_start_offset)
         for batch in iterate_indexed_batches(file.fd, entry, base_offset, size):
             if batch.max_timestamp >= timestamp_ms and batch.last_offset >= row.log_start_offset:
-                found = _first_record(file.fd, batch, timestamp_ms, row.log_start_offset)
-                if found is not None:
-                    return found
+                if batch.magic == CURRENT_MAGIC:
+                    begin = max(batch.base_offset, row.log_start_offset)
+                    if batch.attributes & LOG_APPEND_TIME_FLAG:
+                        return TimestampOffset(batch.max_timestamp, begin, batch.leader_epoch)
+                steps = self._steps_of(file.fd, base_offset, batch, begin, deadline_ns)
+                step = steps.find(timestamp_ms)
+                if step is not None:
+                    return TimestampOffset(step[0], step[1], batch.leader_epoch)
+                if steps.unseen_from >= 0:
+                    unseen = max(steps.unseen_from, begin)
+                    return TimestampOffset(batch.max_timestamp, unseen, batch.leader_epoch)
+            begin = max(begin, batch.last_offset + 1)
         return None
 
-    def max_timestamp(self, row: PartitionRow) -> TimestampOffset | None:
+    def _steps_of(self, fd: int, base_offset: int, batch: FileBatch, begin: int, deadline_ns: int) -> TimeSteps:
+        """Return a batch's steps: looked at once, whatever times are asked for."""
+        key = (self.directory, base_offset, batch.position, begin)
+        steps = self._files.time_steps(key)
+        if steps is None:
+            has_time = deadline_ns - time.monotonic_ns() > LOOK_NS // 2
+            steps = read_time_steps(os.pread(fd, batch.size_bytes, batch.position), begin, deadline_ns)
+            if has_time or steps.unseen_from < 0:
+                self._files.keep_time_steps(key, steps)
+        return steps
+
+    def max_timestamp(self, row: PartitionRow, deadline_ns: int | None = None) -> TimestampOffset | None:
         """
         Return the first record with the log's largest timestamp, None when no record has one.
 
@@ -366,7 +419,7 @@ class LogReader:
         """
         if row.max_timestamp < 0 or row.log_end_offset == row.log_start_offset:
             return None
-        return self.offset_for_timestamp(row, row.max_timestamp)
+        return self.offset_for_timestamp(row, row.max_timestamp, None, deadline_ns)
 
     def earliest(self, row: PartitionRow) -> TimestampOffset:
         """Return the log's start, with the epoch of the batch there (-1: no batch). Raises OSError."""
@@ -462,17 +515,3 @@ def out_of_range(row: PartitionRow, offset: int) -> KafkaError:
 def _batch_size(fd: int, position: int) -> int:
     prefix = os.pread(fd, _PREFIX_BYTES, position)
     return int.from_bytes(prefix[8:12], "big") + _PREFIX_BYTES
-
-
-def _first_record(fd: int, batch: FileBatch, timestamp_ms: int, start_offset: int) -> TimestampOffset | None:
-    """Return the first record of a batch at or after both a timestamp and an offset."""
-    if batch.magic < 2:
-        # One message, or a compressed set whose own offset and largest timestamp are all that its header tells.
-        return TimestampOffset(batch.max_timestamp, batch.last_offset, -1)
-    if batch.attributes & LOG_APPEND_TIME_FLAG:
-        return TimestampOffset(batch.max_timestamp, max(batch.base_offset, start_offset), batch.leader_epoch)
-    content = os.pread(fd, batch.size_bytes, batch.position)
-    for record in iterate_records(content, read_batch_header(content, 0)):
-        if record.timestamp >= timestamp_ms and record.offset >= start_offset:
-            return TimestampOffset(record.timestamp, record.offset, batch.leader_epoch)
-    return None

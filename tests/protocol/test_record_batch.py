@@ -210,6 +210,25 @@ def test_record_timestamps_are_held_to_their_bounds() -> None:
         assert caught.value.code == TIMESTAMP
 
 
+def test_compressed_records_are_bounded_in_size_and_number():
+    """Uncompressed ones are bounded by the size of the batch."""
+    for codec in (CompressionType.NONE, CompressionType.GZIP):
+        builder = BatchBuilder(compression=codec)
+        builder.append(b"k", b"v" * 100, 1000)
+        content = builder.build()
+        header = read_batch_header(content)
+        validate_records(content, header, max_record_bytes=200)
+        if codec:
+            with pytest.raises(KafkaError, match="record 0 has") as caught:
+                validate_records(content, header, max_record_bytes=50)
+            assert caught.value.code == 87
+            with pytest.raises(KafkaError, match="compressed records are more than") as caught:
+                validate_records(content, header._replace(record_count=10**6))
+            assert caught.value.code == 10
+        else:
+            validate_records(content, header, max_record_bytes=50)
+
+
 def test_offsets_inside_a_batch_are_consecutive() -> None:
     """A producer that skips an offset inside a batch is refused."""
     content = batch(2)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kbroker.errors import KafkaError
 from kbroker.protocol.compression import CompressionType
 from kbroker.protocol.record_batch import iterate_batch_headers
+from kbroker.storage import log_reader
 from kbroker.storage.log_config import LogConfig
 from kbroker.storage.log_reader import FileCache, LogReader, TimestampOffset, read_bytes
 
@@ -280,3 +281,34 @@ def test_files_that_were_replaced_are_let_go_of_without_a_read(log, reader):
     assert held > 0
     reader.follow(log.row()._replace(segments_version=log.row().segments_version + 1))
     assert len(reader._files) == 0
+
+
+def test_a_batch_is_looked_into_once_whatever_times_are_asked_for(open_log, append, monkeypatch):
+    log = open_log()
+    append(log, 100, 1000, compression=CompressionType.ZSTD)
+    reader = LogReader(log.directory)
+    looks = []
+    read_time_steps = log_reader.read_time_steps
+
+    def counted(*arguments):
+        looks.append(arguments[1])
+        return read_time_steps(*arguments)
+
+    monkeypatch.setattr(log_reader, "read_time_steps", counted)
+    for time_ms in (1000, 1050, 1099, 1050):
+        assert reader.offset_for_timestamp(log.row(), time_ms) == TimestampOffset(time_ms, time_ms - 1000, 0)
+    assert reader.max_timestamp(log.row()) == TimestampOffset(1099, 99, 0)
+    assert len(looks) == 1
+    log.advance_log_start(60)
+    assert reader.offset_for_timestamp(log.row(), 1000) == TimestampOffset(1060, 60, 0)
+
+
+def test_without_time_to_look_the_answer_is_where_looking_ended(open_log, append):
+    """It is early, never late; and nobody is told it again once there is time."""
+    log = open_log()
+    append(log, 3000, 1000)
+    reader = LogReader(log.directory)
+    found = reader.offset_for_timestamp(log.row(), 3500, deadline_ns=0)
+    assert found.offset == 1024
+    assert found.timestamp == 3999
+    assert reader.offset_for_timestamp(log.row(), 3500) == TimestampOffset(3500, 2500, 0)
