@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.request import RequestContext
+from kbroker.config.settings import readable
 from kbroker.metadata.image import NO_ROW
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.describe_log_dirs import (
@@ -83,7 +84,7 @@ class DescribeLogDirsHandler:
 
 
 def _failed(directory: str) -> DescribeLogDirsResult:
-    return DescribeLogDirsResult(error_code=ErrorCode.KAFKA_STORAGE_ERROR, log_dir=directory)
+    return DescribeLogDirsResult(error_code=ErrorCode.KAFKA_STORAGE_ERROR, log_dir=readable(directory))
 
 
 def _described(directory: str, topics: dict[str, list[DescribeLogDirsPartition]]) -> DescribeLogDirsResult:
@@ -92,7 +93,7 @@ def _described(directory: str, topics: dict[str, list[DescribeLogDirsPartition]]
     except OSError:
         return _failed(directory)
     return DescribeLogDirsResult(
-        log_dir=directory,
+        log_dir=readable(directory),
         topics=[DescribeLogDirsTopic(name=name, partitions=partitions) for name, partitions in topics.items()],
         total_bytes=disk.f_frsize * disk.f_blocks,
         usable_bytes=disk.f_frsize * disk.f_bavail,

@@ -30,6 +30,7 @@ from kbroker.cluster import worker as cluster_worker
 from kbroker.cluster.registration import NOT_CONFIGURED, BrokerRegistration, settle_identity
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.config.listeners import Listener
+from kbroker.config.settings import readable
 from kbroker.errors import StartupError
 from kbroker.io_workers import worker as io_worker
 from kbroker.logging_setup import set_process_prefix, tell_left_out
@@ -47,6 +48,10 @@ logger = logging.getLogger(__name__)
 
 MAX_PARTITIONS = 16_384
 """Rows of the partition table; unused ones cost no memory."""
+
+_GROUP_READS = 0o050
+_NO_OTHERS = 0o027
+_NOBODY_ELSE = 0o077
 
 LIFELINE_VARIABLE = "KBROKER_LIFELINE_FD"
 EPHEMERAL_DIRECTORY_VARIABLE = "KBROKER_EPHEMERAL_DIR"
@@ -90,6 +95,7 @@ def _run(
     started = _Moment.now()
     set_process_prefix("supervisor")
     _raise_descriptor_limit()
+    _keep_files_private(config.log_dirs.directories[0])
     directories, failed = _usable_directories(config.log_dirs.directories)
     # What a broker that was killed left there must not be taken for ours.
     remove_run_files(directories)
@@ -123,7 +129,7 @@ def _run(
         ready=_announcer(shared, registration, listeners, directories, started),
         lifeline=lifeline,
     )
-    setproctitle.setproctitle(f"kbroker: supervisor {directories[0]}")
+    setproctitle.setproctitle(readable(f"kbroker: supervisor {directories[0]}"))
     # What exists now lives as long as the broker: the collector need not look at it, and so need not copy its pages. It
     # was off while the modules were loaded (kbroker.cli.start), and a collection now would find a few hundred objects.
     gc.freeze()
@@ -167,6 +173,20 @@ def _raise_descriptor_limit() -> None:
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _keep_files_private(directory: str) -> None:
+    """
+    Have this process and its workers make files that others cannot read: records, offsets, metadata, the run file.
+
+    directory  the first log directory; whoever lets its group read it lets the group read what is made in it, too
+    """
+    try:
+        group_reads = os.stat(directory).st_mode & _GROUP_READS == _GROUP_READS
+    except OSError:
+        group_reads = False
+    # Never more than the umask that we were given allows.
+    os.umask(os.umask(_NOBODY_ELSE) | (_NO_OTHERS if group_reads else _NOBODY_ELSE))
 
 
 def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -217,7 +237,7 @@ def _worker_mains(
     def begin(number: int) -> None:
         name = table.name(number)
         set_process_prefix(name)
-        setproctitle.setproctitle(f"kbroker: {name} {config.log_dirs.directories[0]}")
+        setproctitle.setproctitle(readable(f"kbroker: {name} {config.log_dirs.directories[0]}"))
         # Workers make few cycles and many short-lived objects: a collection per 700 allocations would only cost.
         gc.set_threshold(50_000, 20, 20)
 

@@ -28,7 +28,7 @@ from kbroker.config.key import Value
 from kbroker.config.keys import BROKER_KEYS, GROUP_KEYS
 from kbroker.config.listeners import Listener, ListenerConfig, parse_listeners, parse_protocol_map
 from kbroker.config.machine import available_cores, memory_limit_bytes
-from kbroker.config.settings import DescribedKey, Settings, read_settings
+from kbroker.config.settings import DescribedKey, Settings, read_settings, readable
 from kbroker.config.topic_config import TopicDefaults
 from kbroker.config.topic_keys import TOPIC_KEYS
 from kbroker.errors import ConfigError
@@ -75,9 +75,9 @@ class BrokerConfig:
             "listeners": tuple(map(str, self.listeners.listeners)),
             "num.network.threads": self.pools.num_network_threads,
             "num.io.threads": self.pools.num_io_threads,
-            "log.dirs": self.log_dirs.directories,
+            "log.dirs": tuple(map(readable, self.log_dirs.directories)),
             "inter.broker.listener.name": self.listeners.inter_broker,
-            "kbroker.metadata.dir": self.metadata.directory,
+            "kbroker.metadata.dir": readable(self.metadata.directory),
             **known,
         }
         described = [

@@ -17,6 +17,7 @@ from kbroker.errors import ConfigError
 
 _BLANKS = " \t\f"
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+_HALF_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -103,5 +104,7 @@ def _unescape(text: str) -> str:
             position += 4
         else:
             parts.append(_ESCAPES.get(escape, escape))
-    # Java keeps UTF-16: two escapes may stand for one character.
-    return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    # Java keeps UTF-16: two escapes may stand for one character. What is left of halves, apart from bytes that were no
+    # UTF-8 (kbroker.config.settings), stands for none.
+    joined = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return _HALF_CHARACTER.sub("\ufffd", joined)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import dropwhile
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kbroker.config.client_keys import CLIENT_KEYS
 from kbroker.config.key import MAX_LONG, Key, Update, Value, ValueType, text_of
@@ -341,19 +342,31 @@ def _read(path: str) -> str:
             content = file.read()
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    # Bytes that are no UTF-8 stay what they are until it is known what they belong to, see readable.
+    return content.decode("utf-8", "surrogateescape")
+
+
+_PATHS: Final = frozenset({"log.dirs", "log.dir", "kbroker.metadata.dir"})
+"""Keys whose values name files: whatever bytes they are made of, they must find these files."""
+
+
+def readable(text: str) -> str:
+    """Return text that holds bytes that are no UTF-8 as Java reads it: each byte is a character of Latin-1."""
     try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        # What Java assumes; any byte is a character then.
-        return content.decode("latin-1")
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text
 
 
 def _take(given: dict[str, Setting], warnings: list[str], name: str, text: str, place: str) -> None:
     """Check one setting and note it; a name the broker does not know becomes a warning."""
+    name = readable(name)
     key = BROKER_KEYS.get(name)
     if key is None:
         warnings.append(f"{place}: {unknown_key(name)}")
         return
+    text = os.fsdecode(text.encode("utf-8", "surrogateescape")) if name in _PATHS else readable(text)
     setting = Setting(name, text.strip(), None, place)
     if key.refused and text.strip():
         raise setting.error(key.refused)

@@ -1,5 +1,6 @@
 """server.properties and overrides become one value per component; what cannot be used is one clear line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,16 @@ def test_a_bad_value_is_one_line_with_key_value_file_and_line(written, tmp_path:
     assert text.startswith(f"{tmp_path}/server.properties line 2: {key.strip()}={value.strip()}: ")
     assert message in text
     assert "\n" not in text
+
+
+def test_bytes_that_are_no_utf8_are_latin_1_but_in_paths_they_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "server.properties"
+    path.write_bytes(b"# \xe9\nlog.dirs=/d/caf\xe9,/d/s\xc3\xb8k\nbroker.rack=caf\xe9\n")
+    config = load_config(str(path), (), {"HOME": "/home/me"})
+    assert [os.fsencode(name) for name in config.log_dirs.directories] == [b"/d/caf\xe9", b"/d/s\xc3\xb8k"]
+    assert config.identity.rack == "café"
+    described = {key.name: key.value for key in config.describe()}
+    assert described["log.dirs"] == "/d/café,/d/søk"
 
 
 def test_a_bad_override_is_named() -> None:
