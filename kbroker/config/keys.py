@@ -396,6 +396,7 @@ _LOGS = (
         2**31 - 9,
         "Largest record accepted in a compressed batch, decompressed.",
         minimum=1,
+        maximum=2**31 - 9,
         update=CLUSTER_WIDE,
     ),
     string_key(

@@ -213,7 +213,7 @@ def test_bytes_that_are_no_utf8_are_latin_1_but_in_paths_they_stay_what_they_are
     config = load_config(str(path), (), {"HOME": "/home/me"})
     assert [os.fsencode(name) for name in config.log_dirs.directories] == [b"/d/caf\xe9", b"/d/s\xc3\xb8k"]
     assert config.identity.rack == "café"
-    described = {key.name: key.value for key in config.describe()}
+    described = {key.name: key.value for key in config.describe({})}
     assert described["log.dirs"] == "/d/café,/d/søk"
 
 
