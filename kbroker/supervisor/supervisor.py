@@ -188,19 +188,24 @@ class Supervisor:
         logger.info("State of the supervisor (pid %d): %s", os.getpid(), "ready" if self._is_ready else "starting")
         for worker in self._workers:
             number = worker.number
+            if not worker.pid:
+                logger.info("State of %s: not running, started %d times", worker.name, self._generation(number))
+                continue
             logger.info(
                 "State of %s (pid %d): %s, last sign of life %d ms ago, started %d times, connections %d, requests %d",
                 worker.name,
                 worker.pid,
                 WorkerState(table.get(number, WorkerField.STATE)).name.lower(),
                 now - table.get(number, WorkerField.HEARTBEAT_MS),
-                table.get(number, WorkerField.GENERATION),
+                self._generation(number),
                 table.get(number, WorkerField.CONNECTIONS),
                 table.get(number, WorkerField.REQUESTS),
             )
-            if worker.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, STATE_SIGNAL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, STATE_SIGNAL)
+
+    def _generation(self, number: int) -> int:
+        return self._table.get(number, WorkerField.GENERATION)
 
     def _reap(self) -> None:
         """

@@ -117,7 +117,7 @@ def _told_in_a_namespace(commands: list[str], hosts: dict[str, str], dialled: li
     }
     arguments = [json.dumps(commands), json.dumps(config), json.dumps(dialled)]
     done = subprocess.run(
-        ["unshare", "-n", sys.executable, told_addresses.__file__, *arguments],
+        ["unshare", "-n", "-m", sys.executable, told_addresses.__file__, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -166,3 +166,31 @@ def test_a_network_with_an_interface_and_its_link_local_address() -> None:
         "BOTH": {host: host for host in ("127.0.0.1", "192.0.2.77", "fe80::77%out0")},
         "LINK": {"127.0.0.1": None, "192.0.2.77": None, "fe80::77%out0": "fe80::77%out0"},
     }
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("address", "told_hosts"),
+    [
+        ("127.0.0.1", {"127.0.0.1": "localhost", "::1": "::1"}),
+        # The C library takes this line for 127.0.0.1, too.
+        ("::1", {"127.0.0.1": "localhost", "::1": "localhost"}),
+        ("127.0.0.5", {"127.0.0.1": "127.0.0.1", "::1": "::1", "127.0.0.5": "localhost"}),
+    ],
+)
+def test_a_place_where_localhost_is_not_both_loopbacks(
+    address: str, told_hosts: dict[str, str], tmp_path: Path
+) -> None:
+    """Who dialled another one is told what it dialled: the name would lead it elsewhere."""
+    hosts_file = tmp_path / "hosts"
+    hosts_file.write_text(f"{address} localhost\n")
+    commands = [
+        *LOOPBACK_ONLY,
+        f"mount --bind {hosts_file} /etc/hosts",
+        "ip link add out0 type veth peer name out1",
+        "ip link set out0 up",
+        "ip link set out1 up",
+        "ip addr add 192.0.2.77/24 dev out0",
+        "ip addr add 2001:db8::77/64 dev out0 nodad",
+    ]
+    assert _told_in_a_namespace(commands, {"NAME": "localhost"}, list(told_hosts)) == {"NAME": told_hosts}
