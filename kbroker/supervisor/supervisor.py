@@ -162,9 +162,9 @@ class Supervisor:
         if all(self._table.get(worker.number, WorkerField.STATE) == WorkerState.READY for worker in self._workers):
             self._is_ready = True
             self._on_ready(self.worker_pids())
-            self._notifier.notify(
-                "READY=1", f"STATUS=Serving with {len(self._workers)} workers", f"MAINPID={os.getpid()}"
-            )
+            # To who reads it outside, process 1 of a container is the machine's own.
+            main_pid = () if os.getpid() == 1 else (f"MAINPID={os.getpid()}",)
+            self._notifier.notify("READY=1", f"STATUS=Serving with {len(self._workers)} workers", *main_pid)
 
     def _handle_signals(self) -> None:
         for number in self._signals.read():

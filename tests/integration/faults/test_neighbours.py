@@ -124,13 +124,26 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def _bound(notified: socket.socket, address: str) -> str:
+    notified.bind("\0" + address)
+    notified.settimeout(30)
+    return address
+
+
 def kbroker(*arguments: str, wrapper: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*wrapper, *KBROKER, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.usefixtures("namespaces")
 def test_process_one_of_a_container_reaps_orphans_and_is_found_from_outside(tmp_path: Path) -> None:
-    with started(tmp_path, *CONTAINER) as broker:
+    address = f"kbroker-test-{os.getpid()}"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
+        started(tmp_path, *CONTAINER, NOTIFY_SOCKET=f"@{_bound(notified, address)}") as broker,
+    ):
+        lines = notified.recv(4096).split(b"\n")
+        assert b"READY=1" in lines
+        assert b"MAINPID=1" not in lines, "outside that is another process"
         supervisor = children(broker.process.pid)[0]
         assert (tmp_path / "data" / RUN_FILE_NAME).read_text().count('"pid": 1,') == 1
         inside = ("nsenter", "--pid", "--mount", "-t", str(supervisor))
