@@ -141,8 +141,6 @@ class FetchHandler:
         version = context.api_version
         request = context.decode(FetchRequest)
         try:
-            if request.cluster_id is not None and request.cluster_id != self._view.image.cluster_id:
-                raise KafkaError(ErrorCode.INCONSISTENT_CLUSTER_ID)
             session, partitions, incremental = self._sessions.partitions(request, version, self._loop.now_ms)
         except KafkaError as error:
             context.respond(FetchResponse(error_code=error.code))
@@ -360,7 +358,13 @@ class FetchHandler:
 
 
 def _failed(partition: FetchedPartition, code: int) -> _Read:
-    data = PartitionData(partition_index=partition.index, error_code=code, high_watermark=-1, records=_EMPTY)
+    data = PartitionData(
+        partition_index=partition.index,
+        error_code=code,
+        high_watermark=-1,
+        aborted_transactions=None,
+        records=_EMPTY,
+    )
     return _Read(data, None, 0)
 
 

@@ -57,6 +57,7 @@ from kbroker.protocol.schema import Message
 
 JOIN_GROUP_VERSIONS = (0, 9)
 SYNC_GROUP_VERSIONS = (0, 5)
+_PROTOCOL_TOLD_SINCE = 5
 HEARTBEAT_VERSIONS = (0, 4)
 LEAVE_GROUP_VERSIONS = (0, 5)
 OFFSET_COMMIT_VERSIONS = (0, 10)
@@ -102,6 +103,11 @@ class GroupHandlers:
     def handle_sync_group(self, context: RequestContext) -> None:
         """Have a member hand in, or get, its generation's assignment."""
         request = context.decode(SyncGroupRequest)
+        if context.api_version >= _PROTOCOL_TOLD_SINCE and (
+            request.protocol_type is None or request.protocol_name is None
+        ):
+            context.respond(SyncGroupResponse(error_code=ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
+            return
         self._forward(context, request.group_id, lambda error: SyncGroupResponse(error_code=error))
 
     def handle_heartbeat(self, context: RequestContext) -> None:

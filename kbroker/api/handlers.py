@@ -108,7 +108,11 @@ def produce_limits(defaults: Callable[[], TopicDefaults]) -> Callable[[TopicStat
         return ProduceLimits(
             max_message_bytes=int(values["max.message.bytes"]),  # type: ignore[arg-type]
             segment_bytes=int(values["segment.bytes"]),  # type: ignore[arg-type]
-            min_insync_replicas=int(values["min.insync.replicas"]),  # type: ignore[arg-type]
+            # More than there are replicas is never asked for.
+            min_insync_replicas=min(
+                int(values["min.insync.replicas"]),  # type: ignore[arg-type]
+                min((len(partition.replicas) for partition in topic.partitions), default=1),
+            ),
             past_ms=None if own_time else _distance(values["message.timestamp.before.max.ms"]),
             future_ms=None if own_time else _distance(values["message.timestamp.after.max.ms"]),
             compacted="compact" in values["cleanup.policy"],  # type: ignore[operator]

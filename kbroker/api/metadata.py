@@ -250,7 +250,9 @@ class MetadataHandlers:
         """Answer topics with their partitions, in the order of their names, page by page."""
         request = context.decode(DescribeTopicPartitionsRequest)
         cursor = request.cursor
-        if cursor is not None and cursor.partition_index < 0:
+        all_topics = not request.topics
+        names = set(self._view.image.topics) if all_topics else {topic.name for topic in request.topics}
+        if cursor is not None and (cursor.partition_index < 0 or not (all_topics or cursor.topic_name in names)):
             context.respond(
                 DescribeTopicPartitionsResponse(
                     topics=[
@@ -260,8 +262,6 @@ class MetadataHandlers:
                 )
             )
             return
-        all_topics = not request.topics
-        names = set(self._view.image.topics) if all_topics else {topic.name for topic in request.topics}
         pages = sorted(names if cursor is None else (name for name in names if name >= cursor.topic_name))
         remaining = max(min(_MAX_PARTITIONS, request.response_partition_limit), 1)
         topics: list[DescribeTopicPartitionsResponseTopic] = []

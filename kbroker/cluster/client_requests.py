@@ -138,8 +138,7 @@ class ClusterRequests:
         if version >= _DELETE_BY_STATE_SINCE:
             wanted = [TopicReference(topic.name, topic.topic_id) for topic in request.topics]
         else:
-            # A name given twice is one wish: that is how these versions were always answered.
-            wanted = [TopicReference(name) for name in dict.fromkeys(request.topic_names)]
+            wanted = [TopicReference(name) for name in request.topic_names]
         outcome = self._controller.delete_topics(wanted)
         results = []
         for result in outcome.results:

@@ -27,6 +27,7 @@ from kbroker.cluster.config_rules import ConfigRules
 from kbroker.cluster.leader_election import elect, new_partition, offline_replicas
 from kbroker.cluster.producer_id_blocks import ProducerIdBlocks
 from kbroker.cluster.requests import (
+    USE_DEFAULT,
     DeletionResult,
     MorePartitions,
     NewTopic,
@@ -53,7 +54,7 @@ from kbroker.cluster.store import (
     StoreUnavailable,
 )
 from kbroker.cluster.topic_planning import plan_partitions, plan_topic
-from kbroker.cluster.topic_rules import check_topic_name, collision_key
+from kbroker.cluster.topic_rules import MAX_PARTITIONS_PER_REQUEST, check_topic_name, collision_key
 from kbroker.cluster.tree_reader import read_brokers, read_configs, read_deleted_topics
 from kbroker.errors import KafkaError, StartupError
 from kbroker.log_levels import logger_names
@@ -347,6 +348,11 @@ class Controller:
         INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG; KAFKA_STORAGE_ERROR when the store cannot be written.
         """
         times = Counter(topic.name for topic in topics)
+        wanted = sum(
+            len(topic.assignments)
+            or (self._config.num_partitions if topic.num_partitions == USE_DEFAULT else max(topic.num_partitions, 0))
+            for topic in topics
+        )
         results: dict[str, TopicResult] = {}
         planned: dict[str, TopicState] = {}
         collisions = dict(self._names_by_collision_key)
@@ -357,6 +363,7 @@ class Controller:
             try:
                 if times[name] > 1:
                     raise KafkaError(ErrorCode.INVALID_REQUEST, f"Found multiple entries for topic '{name}'.")
+                _check_request_size(wanted)
                 replicas, config = self._plan_topic(topic, collisions)
                 self._check_room(replicas, planned.values() if validate_only else ())
                 state = self._topic_of(name, ZERO_UUID if validate_only else new_uuid(), replicas, config)
@@ -454,10 +461,15 @@ class Controller:
         named twice or by both name and id, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR.
         """
         found = [self._find(reference) for reference in topics]
-        times = Counter(topic.topic_id for topic in found if topic is not None)
+        named = [
+            (reference.name or reference.topic_id) if topic is None else topic.topic_id
+            for reference, topic in zip(topics, found, strict=True)
+        ]
+        times = Counter(named)
+        told: set[str | Uuid] = set()
         results: list[DeletionResult] = []
         removed: list[TopicState] = []
-        for reference, topic in zip(topics, found, strict=True):
+        for key, reference, topic in zip(named, topics, found, strict=True):
             name = reference.name if topic is None else topic.name
             topic_id = reference.topic_id if topic is None else topic.topic_id
             try:
@@ -465,14 +477,17 @@ class Controller:
                     raise KafkaError(ErrorCode.TOPIC_DELETION_DISABLED, "Topic deletion is disabled.")
                 if (reference.name is None) == (reference.topic_id == ZERO_UUID):
                     raise KafkaError(ErrorCode.INVALID_REQUEST, "A topic to delete has either a name or an id.")
+                if times[key] > 1:
+                    if key in told:
+                        continue
+                    told.add(key)
+                    raise KafkaError(ErrorCode.INVALID_REQUEST, f"Duplicate topic {reference.name or 'id'}.")
                 if topic is None:
                     if reference.name is None:
                         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID, "This server does not host this topic ID.")
                     raise KafkaError(
                         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition."
                     )
-                if times[topic.topic_id] > 1:
-                    raise KafkaError(ErrorCode.INVALID_REQUEST, f"Topic '{topic.name}' is named more than once.")
                 self._commit(self._deletion(topic))
                 removed.append(topic)
                 results.append(DeletionResult(name, topic_id))
@@ -533,6 +548,8 @@ class Controller:
         live, KAFKA_STORAGE_ERROR.
         """
         times = Counter(topic.name for topic in topics)
+        have = {name: len(topic.partitions) for name in times if (topic := self.image.topics.get(name)) is not None}
+        more = sum(max(wanted.count - have.get(wanted.name, wanted.count), 0) for wanted in topics)
         results: dict[str, TopicResult] = {}
         grown: dict[str, tuple[PartitionState, ...]] = {}
         for wanted in topics:
@@ -545,6 +562,7 @@ class Controller:
                 topic = self.image.topics.get(name)
                 if topic is None:
                     raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
+                _check_request_size(more)
                 replicas = plan_partitions(
                     topic, wanted, self.image.brokers, capacity=self._rows.capacity, random=self._random
                 )
@@ -744,6 +762,15 @@ class Controller:
         if ConfigKind.BROKER in delta.configs:
             self._rules.follow(self.image.broker_configs)
         return delta
+
+
+def _check_request_size(partitions: int) -> None:
+    """Raise POLICY_VIOLATION when one request wants more partitions than Kafka makes for one."""
+    if partitions > MAX_PARTITIONS_PER_REQUEST:
+        raise KafkaError(
+            ErrorCode.POLICY_VIOLATION,
+            f"Excessively large number of partitions per request: {partitions}, at most {MAX_PARTITIONS_PER_REQUEST}.",
+        )
 
 
 def new_uuid() -> Uuid:

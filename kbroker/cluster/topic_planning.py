@@ -46,9 +46,11 @@ def plan_topic(
             )
         return check_manual_assignment(topic.assignments, brokers.keys())
     partitions = num_partitions if topic.num_partitions == USE_DEFAULT else topic.num_partitions
+    factor = replication_factor if topic.replication_factor == USE_DEFAULT else topic.replication_factor
+    if factor < 1:
+        check_replication_factor(factor, len(brokers))
     if partitions < 1:
         raise KafkaError(ErrorCode.INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
-    factor = replication_factor if topic.replication_factor == USE_DEFAULT else topic.replication_factor
     check_replication_factor(factor, len(brokers))
     _check_count(partitions, capacity)
     return assign_replicas([*brokers.values()], partitions, factor, random_start(len(brokers), random))

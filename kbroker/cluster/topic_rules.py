@@ -11,11 +11,17 @@ from kbroker.protocol.error_codes import ErrorCode
 MAX_NAME_LENGTH = 249
 """With the longest partition number, separators and the mark of deletion, a directory's name fits into 255 bytes."""
 
+MAX_PARTITIONS_PER_REQUEST = 10_000
+"""Kafka's bound on what one request may make."""
+
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
 
 
 def check_topic_name(name: str) -> None:
-    """Raise INVALID_TOPIC_EXCEPTION with the rule that is broken unless a topic may be called that."""
+    """Raise INVALID_TOPIC_EXCEPTION with the rule that is broken unless a topic may be called that.
+
+    INVALID_REQUEST for the name that Kafka keeps for itself.
+    """
     reason = ""
     if not name:
         reason = "the empty string is not allowed"
@@ -25,10 +31,10 @@ def check_topic_name(name: str) -> None:
         reason = f"the length of '{name}' is longer than the max allowed length {MAX_NAME_LENGTH}"
     elif _ILLEGAL.search(name):
         reason = f"'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-    elif name == "__cluster_metadata":
-        reason = f"'{name}' is the name of KRaft's metadata log"
     if reason:
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {reason}.")
+    if name == "__cluster_metadata":
+        raise KafkaError(ErrorCode.INVALID_REQUEST, f"'{name}' is the name of KRaft's metadata log.")
 
 
 def collision_key(name: str) -> str:

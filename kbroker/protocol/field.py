@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 LATEST: Final = 0x7FFF
 """Upper end of an open version range."""
 
-NEVER: Final = 0x7FFF
+NEVER: Final = 0x8000
 """FLEXIBLE_SINCE of messages that have no flexible version; `since` of what never comes."""
 
 EMPTY_LIST: Final = object()

@@ -89,8 +89,11 @@ def _decode_unusual_header(buffer: Buffer, position: int, error: Exception) -> R
         return RequestHeader(api_key, api_version, correlation_id, None, position + 8)
     known = API_VERSIONS.get(api_key)
     if known is not None and known.lowest <= api_version <= known.highest:
-        reason = "has a client id that is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is cut off"
-        raise MalformedMessage(f"header of a {ApiKey(api_key).name} request, version {api_version}, {reason}") from None
+        if isinstance(error, UnicodeDecodeError):
+            return _decode_foreign_client_id(buffer, position)
+        raise MalformedMessage(
+            f"header of a {ApiKey(api_key).name} request, version {api_version}, is cut off"
+        ) from None
     try:
         length = _unpack_header(buffer, position)[3]
         body = position + 10 + max(length, 0)
@@ -100,6 +103,21 @@ def _decode_unusual_header(buffer: Buffer, position: int, error: Exception) -> R
     except (struct_error, ValueError):
         pass
     return RequestHeader(api_key, api_version, correlation_id, None, position + 8)
+
+
+def _decode_foreign_client_id(buffer: Buffer, position: int) -> RequestHeader:
+    """Deliver a header whose client id is no UTF-8, as Kafka does: with what stands for bytes that cannot be read."""
+    api_key, api_version, correlation_id, length = _unpack_header(buffer, position)
+    body = position + 10 + length
+    client_id = str(buffer[position + 10 : body], "utf-8", "replace")
+    try:
+        if body > len(buffer):
+            raise IndexError
+        if api_version >= _FLEXIBLE_SINCE[api_key]:
+            body = skip_tagged_fields(buffer, body)
+    except (IndexError, ValueError):
+        raise MalformedMessage(f"header of a {ApiKey(api_key).name} request is cut off") from None
+    return RequestHeader(api_key, api_version, correlation_id, client_id, body)
 
 
 def encode_request_header(api_key: int, api_version: int, correlation_id: int, client_id: str | None) -> bytes:

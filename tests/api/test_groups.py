@@ -61,7 +61,12 @@ ONE_GROUP = [
     pytest.param(
         "handle_join_group", JoinGroupRequest(group_id="0g", member_id="m"), JoinGroupResponse, id="JoinGroup"
     ),
-    pytest.param("handle_sync_group", SyncGroupRequest(group_id="0g"), SyncGroupResponse, id="SyncGroup"),
+    pytest.param(
+        "handle_sync_group",
+        SyncGroupRequest(group_id="0g", protocol_type="consumer", protocol_name="range"),
+        SyncGroupResponse,
+        id="SyncGroup",
+    ),
     pytest.param("handle_heartbeat", HeartbeatRequest(group_id="0g"), HeartbeatResponse, id="Heartbeat"),
     pytest.param("handle_leave_group", LeaveGroupRequest(group_id="0g"), LeaveGroupResponse, id="LeaveGroup"),
 ]
@@ -84,6 +89,15 @@ def test_request_reaches_the_owner_and_the_answer_the_client(
         assert sent.request.body == request_.encode(version)
         sent.done(response_class(error_code=27).encode(version))
         assert exchange.response(response_class).error_code == 27
+
+
+@pytest.mark.parametrize("missing", ["protocol_type", "protocol_name"])
+def test_a_sync_that_names_no_protocol_is_refused_where_it_has_to(world, handlers, offsets_topic, missing) -> None:
+    named = {"protocol_type": "consumer", "protocol_name": "range"} | {missing: None}
+    exchange = world.send(handlers.handle_sync_group, SyncGroupRequest(group_id="0g", **named), 5)
+    assert exchange.response(SyncGroupResponse).error_code == 23
+    world.send(handlers.handle_sync_group, SyncGroupRequest(group_id="0g", **named), 4)
+    assert world.channel.forwards
 
 
 @pytest.mark.parametrize(("method", "request_", "response_class"), ONE_GROUP)

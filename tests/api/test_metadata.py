@@ -309,6 +309,15 @@ def test_cursor_before_the_first_partition_is_refused(world, make) -> None:
     assert response.topics[0].error_code == 42
 
 
+def test_cursor_in_a_topic_that_was_not_asked_for_is_refused(world, make) -> None:
+    world.add_topic("one")
+    world.add_topic("two")
+    response = describe(
+        world, make(), topics=[TopicRequest(name="one")], cursor=Cursor(topic_name="two", partition_index=0)
+    )
+    assert [(topic.name, topic.error_code, topic.partitions) for topic in response.topics] == [("one", 42, [])]
+
+
 def test_cursor_behind_a_deleted_topic_goes_on_with_the_next(world, make) -> None:
     world.add_topic("a")
     world.add_topic("z")

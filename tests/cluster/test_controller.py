@@ -239,12 +239,13 @@ def test_what_is_not_said_is_the_broker_s_default(house):
         (NewTopic("a\n"), ErrorCode.INVALID_TOPIC_EXCEPTION, "ASCII alphanumerics"),
         (NewTopic("a/b"), ErrorCode.INVALID_TOPIC_EXCEPTION, "ASCII alphanumerics"),
         (NewTopic("x" * 250), ErrorCode.INVALID_TOPIC_EXCEPTION, "max allowed length 249"),
-        (NewTopic("__cluster_metadata"), ErrorCode.INVALID_TOPIC_EXCEPTION, "KRaft"),
+        (NewTopic("__cluster_metadata"), ErrorCode.INVALID_REQUEST, "KRaft"),
         (NewTopic("there.is"), ErrorCode.TOPIC_ALREADY_EXISTS, "already exists"),
         (NewTopic("there_is"), ErrorCode.INVALID_TOPIC_EXCEPTION, "collides with existing topic: there.is"),
         (NewTopic("a", 0), ErrorCode.INVALID_PARTITIONS, "larger than 0"),
         (NewTopic("a", -2), ErrorCode.INVALID_PARTITIONS, "larger than 0"),
-        (NewTopic("a", 2**31 - 1), ErrorCode.INVALID_PARTITIONS, "can hold in all"),
+        (NewTopic("a", 0, 0), ErrorCode.INVALID_REPLICATION_FACTOR, "larger than 0"),
+        (NewTopic("a", 100), ErrorCode.INVALID_PARTITIONS, "can hold in all"),
         (NewTopic("a", 60), ErrorCode.INVALID_PARTITIONS, "at most 60 partitions, of which 59 are free"),
         (NewTopic("a", 1, 0), ErrorCode.INVALID_REPLICATION_FACTOR, "larger than 0"),
         (NewTopic("a", 1, -2), ErrorCode.INVALID_REPLICATION_FACTOR, "larger than 0"),
@@ -377,6 +378,14 @@ def test_topics_are_deleted_by_name_and_by_id(house):
         assert house.store.children(path) == []
 
 
+@pytest.mark.parametrize("partitions", [10_001, 2**31 - 1])
+def test_one_request_makes_at_most_ten_thousand_partitions(house, partitions):
+    outcome = house.controller.create_topics([NewTopic("a", partitions), NewTopic("b", 1)])
+    assert codes(outcome.results) == [ErrorCode.POLICY_VIOLATION] * 2
+    assert "at most 10000" in outcome.results[0].error_message
+    assert outcome.delta is None
+
+
 def test_what_cannot_be_deleted_is_refused_with_kafka_s_code(house):
     (topic, _) = house.create(NewTopic("a", 1), NewTopic("b", 1))
     unknown = new_uuid()
@@ -397,8 +406,7 @@ def test_what_cannot_be_deleted_is_refused_with_kafka_s_code(house):
         ErrorCode.UNKNOWN_TOPIC_ID,
         ErrorCode.INVALID_REQUEST,
         ErrorCode.INVALID_REQUEST,
-        ErrorCode.INVALID_REQUEST,
-        ErrorCode.INVALID_REQUEST,
+        ErrorCode.INVALID_REQUEST,  # of b, which is named twice and told once
     ]
     assert (results[1].name, results[1].topic_id) == (None, unknown)
     assert set(house.follower.topics) == {"a", "b"}
@@ -407,7 +415,7 @@ def test_what_cannot_be_deleted_is_refused_with_kafka_s_code(house):
 def test_a_topic_named_by_name_and_by_id_in_one_request_is_refused(house):
     (topic,) = house.create(NewTopic("a", 1))
     outcome = house.controller.delete_topics([TopicReference("a"), TopicReference(topic_id=topic.topic_id)])
-    assert codes(outcome.results) == [ErrorCode.INVALID_REQUEST] * 2
+    assert codes(outcome.results) == [ErrorCode.INVALID_REQUEST]
     assert outcome.delta is None
 
 
@@ -465,7 +473,8 @@ def test_partitions_are_added(house):
         (MorePartitions("a", 1), ErrorCode.INVALID_PARTITIONS, "currently has 2"),
         (MorePartitions("a", -1), ErrorCode.INVALID_PARTITIONS, "currently has 2"),
         (MorePartitions("a", 61), ErrorCode.INVALID_PARTITIONS, "58 are free"),
-        (MorePartitions("a", 2**31 - 1), ErrorCode.INVALID_PARTITIONS, "can hold in all"),
+        (MorePartitions("a", 2**31 - 1), ErrorCode.POLICY_VIOLATION, "at most 10000"),
+        (MorePartitions("a", 100), ErrorCode.INVALID_PARTITIONS, "can hold in all"),
         (MorePartitions("a", 3, []), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "add 1 additional"),
         (MorePartitions("a", 3, [[0], [0]]), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "2 assignment"),
         (MorePartitions("a", 3, [[]]), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "empty replica list for partition 2"),

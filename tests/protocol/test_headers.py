@@ -60,9 +60,16 @@ def test_cut_off_headers_are_malformed() -> None:
             decode_request_header(plain[:end])
 
 
-def test_a_client_id_that_is_not_utf_8_or_has_a_negative_length_is_malformed() -> None:
-    with pytest.raises(MalformedMessage, match="UTF-8"):
-        decode_request_header(bytes.fromhex("0000 0008 00000005 0001 ff"))
+def test_a_client_id_that_is_not_utf_8_is_read_with_what_stands_for_unreadable_bytes() -> None:
+    plain = decode_request_header(bytes.fromhex("0000 0008 00000005 0002 61ff 77"))
+    assert (plain.client_id, plain.body_position) == ("a\N{REPLACEMENT CHARACTER}", 12)
+    flexible = decode_request_header(bytes.fromhex("0000 0009 00000005 0001 ff 01 05 02 aabb 77"))
+    assert (flexible.client_id, flexible.body_position) == ("\N{REPLACEMENT CHARACTER}", 16)
+    with pytest.raises(MalformedMessage):
+        decode_request_header(bytes.fromhex("0000 0008 00000005 0005 ff"))
+
+
+def test_a_client_id_of_negative_length_is_malformed() -> None:
     with pytest.raises(MalformedMessage):
         decode_request_header(bytes.fromhex("0000 0009 00000005 0000 ffffffffff01"))
 
@@ -72,6 +79,8 @@ def test_response_headers_have_tags_in_flexible_versions_but_never_for_api_versi
     assert encode_response_header(0, 9, 5) == bytes.fromhex("00000005 00")
     assert encode_response_header(18, 4, -5) == bytes.fromhex("fffffffb")
     assert encode_response_header(12345, 9, 5) == bytes.fromhex("00000005")
+    assert encode_response_header(18, 0x7FFF, 5) == bytes.fromhex("00000005")
+    assert encode_response_header(17, 0x7FFF, 5) == bytes.fromhex("00000005")
 
 
 def test_response_headers_come_back() -> None:

@@ -137,9 +137,6 @@ CORRECT_METADATA = b"\x01\x01\x00\x00"
         pytest.param(struct.pack(">ihhih", 10, 3, 999, 1, -1), "Metadata v999 is not served", id="unknown version"),
         pytest.param(struct.pack(">ihhih", 10, 0, -1, 1, -1), "Produce v-1 is not served", id="negative version"),
         pytest.param(struct.pack(">ihhih", 10, 3, 1, 1, 500), "malformed request header", id="client id cut off"),
-        pytest.param(
-            struct.pack(">ihhih", 12, 3, 1, 1, 2) + b"\xff\xfe", "not UTF-8", id="client id that is not UTF-8"
-        ),
         pytest.param(frame(3, 1, b""), "malformed Metadata v1", id="no body"),
         pytest.param(frame(3, 1, struct.pack(">i", 2**31 - 1)), "malformed Metadata v1", id="array of 2^31-1"),
         pytest.param(frame(3, 0, struct.pack(">i", -5)), "malformed Metadata v0", id="array of negative length"),

@@ -50,12 +50,17 @@ class Receive:
 
 @dataclass(frozen=True, slots=True)
 class Until:
-    """A request that is repeated until its answer is as wanted; not compared. Prepares what comes after it."""
+    """
+    A request that is repeated until its answer is as wanted; not compared. Prepares what comes after it.
+
+    gives_up  a broker that never answers so is asked the rest all the same
+    """
 
     request: Message
     version: int
     wanted: Callable[[Any], bool]
     what: str
+    gives_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

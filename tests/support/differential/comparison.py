@@ -165,6 +165,8 @@ _LABELS = (
     "key",
     "partition_index",
     "partition",
+    "index",
+    "user",
     "node_id",
 )
 

@@ -22,12 +22,14 @@ class FieldRule(NamedTuple):
     symbol     what stands in its place
     reason     why it means nothing
     scenarios  where this holds
+    zero       0 is replaced, too
     """
 
     pattern: str
     symbol: str
     reason: str
     scenarios: str = "*"
+    zero: bool = False
 
 
 FIELD_RULES: Final = (
@@ -41,8 +43,23 @@ FIELD_RULES: Final = (
     FieldRule("DescribeLogDirs.results.usable_bytes", "<size>", "both measure the same disk at different moments"),
     FieldRule("InitProducerId.producer_id", "<producer id>", "given out in blocks; only its sign means something"),
     FieldRule(
-        "Produce.*.base_offset", "<offset>", "what one took and the other refused moves all later ones", "produce"
+        "Produce.*.base_offset",
+        "<offset>",
+        "what one took and the other refused moves all later ones",
+        "produce*",
+        zero=True,
     ),
+    FieldRule(
+        "DescribeLogDirs.*.partition_size",
+        "<size>",
+        "what one took and the other refused makes files larger",
+        "broken bodies",
+        zero=True,
+    ),
+    FieldRule("DescribeQuorum.*.log_end_offset", "<offset>", "each counts its own changes of metadata"),
+    FieldRule("DescribeQuorum.*.high_watermark", "<offset>", "each counts its own changes of metadata"),
+    FieldRule("DescribeQuorum.*.leader_epoch", "<epoch>", "each counts its own elections"),
+    FieldRule("ApiVersions.finalized_features_epoch", "<epoch>", "each counts its own changes of metadata"),
     FieldRule("Fetch.session_id", "<session id>", "random; only 0, no session, means something"),
     FieldRule("DescribeGroups.groups.members.client_host", "<host>", "told as the platform writes addresses"),
 )
@@ -55,8 +72,8 @@ _KNOWN_IDS: Final = {bytes(16).hex(), bytes(range(16)).hex()}
 _LISTS_IN_ORDER: Final = ("*.records", "*.api_keys", "*.features")
 _IDENTITY: Final = (
     "resource_type", "resource_name", "topic", "name", "topic_name", "topic_id", "group_id", "key", "group_instance_id",
-    "partition_index", "partition", "api_key", "node_id", "broker_id", "member_id", "config_name", "path",
-    "coordinator_key", "log_dir",
+    "partition_index", "partition", "index", "user", "api_key", "node_id", "broker_id", "member_id", "config_name",
+    "path", "coordinator_key", "log_dir",
 )  # fmt: skip
 """Fields that say which element of a list it is; sorted by these, as no client looks at the order."""
 
@@ -84,11 +101,12 @@ class Normaliser:
         symbol = _symbol(path, self._scenario)
         if isinstance(value, list):
             if symbol is not None:
-                return symbol
+                return symbol.symbol
             normalised = [self._value(one, path, pattern) for one in value]
             return normalised if _in_order(path) else sorted(normalised, key=_identity)
         if symbol is not None:
-            return value if value is None or (isinstance(value, int) and value <= 0) else symbol
+            missing = value is None or (isinstance(value, int) and (value < 0 or (value == 0 and not symbol.zero)))
+            return value if missing else symbol.symbol
         if isinstance(value, str):
             if pattern is not None:
                 value = pattern.sub(lambda match: self._symbols[match.group()], value)
@@ -101,11 +119,11 @@ class Normaliser:
 
 
 @functools.cache
-def _symbol(path: str, scenario: str) -> str | None:
+def _symbol(path: str, scenario: str) -> FieldRule | None:
     matching = (
         rule for rule in FIELD_RULES if fnmatchcase(path, rule.pattern) and fnmatchcase(scenario, rule.scenarios)
     )
-    return next((rule.symbol for rule in matching), None)
+    return next(matching, None)
 
 
 @functools.cache

@@ -128,6 +128,30 @@ def await_coordinator(group: str) -> Steps:
     )
 
 
+def await_transactions() -> Steps:
+    """Wait until transactions have a coordinator and producer ids can be had, where there are transactions."""
+    yield Until(
+        request(ApiKey.INIT_PRODUCER_ID, transactional_id=None, transaction_timeout_ms=60_000),
+        0,
+        lambda answer: answer.error_code == 0,
+        "producer ids",
+    )
+    yield Until(
+        request(ApiKey.FIND_COORDINATOR, key="never-seen", key_type=1),
+        2,
+        lambda answer: answer.error_code == 0,
+        "a coordinator of transactions",
+        gives_up=True,
+    )
+    yield Until(
+        request(ApiKey.END_TXN, transactional_id="never-seen", producer_id=5, producer_epoch=1, committed=True),
+        0,
+        lambda answer: answer.error_code not in {14, 15, 16},
+        "transactions",
+        gives_up=True,
+    )
+
+
 # Batches
 
 Row = tuple[bytes | None, bytes | None, int]

@@ -17,6 +17,7 @@ from kbroker.protocol.api_keys import API_VERSIONS
 from kbroker.protocol.headers import encode_request_header
 
 PREPARATION_TIMEOUT_S: Final = 30.0
+_HOPE_S: Final = 5.0
 _POLL_INTERVAL_S: Final = 0.02
 
 StepId = tuple[str, str, int, int]
@@ -131,7 +132,7 @@ class _Player:
     def _repeat(self, until: Until) -> Any:
         api = until.request.API_KEY
         assert api is not None
-        deadline = time.monotonic() + PREPARATION_TIMEOUT_S
+        deadline = time.monotonic() + (_HOPE_S if until.gives_up else PREPARATION_TIMEOUT_S)
         frame: bytes | NoAnswer = NoAnswer.CLOSED
         while time.monotonic() < deadline:
             connection = self._connection(MAIN)
@@ -145,6 +146,8 @@ class _Player:
                 if message is not None and until.wanted(message):
                     return message
             time.sleep(_POLL_INTERVAL_S)
+        if until.gives_up:
+            return None
         last = frame.value if isinstance(frame, NoAnswer) else tree
         raise PreparationFailedError(f"{until.what}: {last}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from differential.actions import Scenario, Steps
-from differential.requests import append, await_coordinator, batch, create_topic, request
+from differential.requests import append, await_coordinator, await_transactions, batch, create_topic, request
 from differential.world import World
 from kbroker.protocol.api_keys import ApiKey
 
@@ -17,6 +17,7 @@ def producers(world: World) -> Steps:
     yield from create_topic(world, "produced", 2)
     yield from append("produced", batch(3, producer_id=500, producer_epoch=2, base_sequence=0))
     yield from await_coordinator("txn-group")
+    yield from await_transactions()
     for version in world.range(ApiKey.DESCRIBE_PRODUCERS):
         for name, topic, indexes in (
             ("a partition", "produced", [0]),
