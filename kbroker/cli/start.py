@@ -46,6 +46,8 @@ def command(properties: str | None, overrides: tuple[str, ...], log_level: str |
     set_up_logging(log_level)
     for warning in config.warnings:
         _log.warning("%s", warning)
+    for setting in config.settings.given.values():
+        _log.debug("Configuration from %s", setting)
     sys.exit(run(config))
 
 

@@ -73,10 +73,14 @@ class Setting:
     value: Value
     place: str
 
+    def __str__(self) -> str:
+        """Return the setting with its place, for people; a secret is not shown."""
+        key = BROKER_KEYS.get(self.name)
+        return f"{self.place}: {self.name}={_HIDDEN if key and key.sensitive else self.text}"
+
     def error(self, problem: str) -> ConfigError:
         """Return the error line that says `problem` about this setting."""
-        key = BROKER_KEYS.get(self.name)
-        return ConfigError(f"{self.place}: {self.name}={_HIDDEN if key and key.sensitive else self.text}: {problem}")
+        return ConfigError(f"{self}: {problem}")
 
 
 class Settings:

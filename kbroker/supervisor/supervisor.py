@@ -151,6 +151,7 @@ class Supervisor:
             return
         table.set(0, WorkerField.FORKS, table.get(0, WorkerField.FORKS) + 1)
         table.set(number, WorkerField.PID, worker.pid)
+        logger.debug("Worker %s runs as process %d", worker.name, worker.pid)
         if self._is_ready:
             self._on_ready(self.worker_pids())
         for peer, doorbell in enumerate(self._shared.doorbells):

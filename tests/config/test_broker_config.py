@@ -351,3 +351,9 @@ def test_the_clusters_own_key_is_told_as_in_a_cluster_of_kafka_4() -> None:
         ("min.insync.replicas", "2", ConfigSource.STATIC_BROKER_CONFIG),
         ("min.insync.replicas", "1", ConfigSource.DEFAULT_CONFIG),
     ]
+
+
+def test_a_setting_in_words_has_its_place_and_no_secret() -> None:
+    overrides = ("ssl.key.password=hush", "num.partitions=3")
+    words = sorted(str(setting) for setting in load_config(None, overrides, {"HOME": "/"}).settings.given.values())
+    assert words == ["--override: num.partitions=3", "--override: ssl.key.password=[hidden]"]

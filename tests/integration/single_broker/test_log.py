@@ -63,6 +63,8 @@ def test_at_debug_clients_and_refusals_are_told_but_no_records() -> None:
         eventually(lambda: re.search(r"\(client id 'reader'\) closed: ", broker.log_text()), "the consumer's end")
         lines = _lines(broker, "DEBUG")
         text = "\n".join(lines)
+        assert "Configuration from --override: auto.create.topics.enable=false" in lines
+        assert f"Worker net-0 runs as process {broker.worker_pids()['net-0']}" in lines
         assert re.search(r"^Connection of 127\.0\.0\.1:\d+ opened on PLAINTEXT$", text, re.MULTILINE)
         assert re.search(r"^127\.0\.0\.1:\d+ is client id 'shop', software \S*kafka\S* \d", text, re.MULTILINE)
         assert re.search(
