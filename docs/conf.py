@@ -24,6 +24,8 @@ nitpicky = True
 
 html_theme = "furo"
 html_title = f"kbroker {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_sphinx = False
 # What is copied from a block of commands are the commands.
