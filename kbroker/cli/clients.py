@@ -11,6 +11,7 @@ import click
 from kbroker.cli.broker_connection import Security
 from kbroker.cli.cluster_client import ClusterClient, open_any
 from kbroker.cli.command_error import CommandError
+from kbroker.cli.option_types import as_utf8
 from kbroker.config.properties import parse_properties
 
 DEFAULT_BOOTSTRAP_SERVER = "localhost:9092"
@@ -64,7 +65,9 @@ def read_client_config(path: str | None, pairs: Iterable[str] = (), option: str 
                 settings.update((entry.key, entry.value) for entry in parse_properties(file.read(), path))
         except OSError as error:
             raise CommandError(f"cannot read {path}: {error.strerror}") from None
-    for pair in pairs:
+        except UnicodeError:
+            raise CommandError(f"cannot read {path}: it is no UTF-8 text") from None
+    for pair in map(as_utf8, pairs):
         key, equals, value = pair.partition("=")
         if not equals:
             raise CommandError(f"{option} {pair}: expected key=value")
@@ -94,6 +97,9 @@ def make_client(kind: str, servers: str, settings: Mapping[str, Any]) -> Any:
 
     Raises CommandError when the broker cannot be reached or a setting has a wrong value.
     """
+    for name, value in settings.items():
+        if not _is_utf8(f"{name}={value}"):
+            raise CommandError(f"{name}={value}: is no UTF-8 text")
     open_any(servers, Security.from_settings(settings).of_transport()).close()
     import confluent_kafka  # noqa: PLC0415 - costs 60 ms that nobody need pay who has no broker
 
@@ -109,6 +115,14 @@ def make_client(kind: str, servers: str, settings: Mapping[str, Any]) -> Any:
                 raise CommandError(message) from None
             click.echo(f"kbroker: {unknown[1]} is unknown to the client library and is left out", err=True)
             del config[unknown[1]]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def make_cluster_client(

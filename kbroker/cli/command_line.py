@@ -158,7 +158,7 @@ def _code_of(modules: Commands, arguments: Sequence[str]) -> int:
     except KbrokerError as error:
         _tell(str(error))
     except UnicodeError as error:
-        _tell(f"{getattr(error, 'object', b'')!r} is no UTF-8 text")
+        _tell(f"{getattr(error, 'object', b'')[:60]!a} is no UTF-8 text")
     except OSError as error:
         where = f": {error.filename}" if error.filename is not None else ""
         _tell(f"{error.strerror or error}{where}")

@@ -26,6 +26,7 @@ from kbroker.cli.clients import (
 )
 from kbroker.cli.cluster_client import ClusterClient
 from kbroker.cli.command_error import CommandError
+from kbroker.cli.option_types import PARTITION, WIRE_TEXT
 from kbroker.cli.stop_signals import StopSignals
 from kbroker.errors import KbrokerError
 from kbroker.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
@@ -85,8 +86,8 @@ class LineForm:
         for one in fields(cls):
             text = properties.get(one.name.replace("_", "."))
             if text is not None:
-                printed = one.name.startswith("print_")
-                values[one.name] = text.strip().lower() == "true" if printed else text.encode()
+                flag = one.name.startswith("print_")
+                values[one.name] = text.strip().lower() == "true" if flag else text.encode("utf-8", "surrogateescape")
         for name, text in properties.items():
             if name.endswith("deserializer") and text not in _DESERIALIZERS:
                 raise CommandError(f"{name}={text}: deserializers are Java classes; records are printed as text")
@@ -139,12 +140,14 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @connection_options()
-@click.option("--topic", help="The topic to read.")
-@click.option("--include", "--whitelist", "include", metavar="REGEX", help="Read all topics that match.")
-@click.option("--partition", type=click.IntRange(0, 2**31 - 1), help="Read this partition only.")
+@click.option("--topic", type=WIRE_TEXT, help="The topic to read.")
+@click.option(
+    "--include", "--whitelist", "include", type=WIRE_TEXT, metavar="REGEX", help="Read all topics that match."
+)
+@click.option("--partition", type=PARTITION, help="Read this partition only.")
 @click.option("--offset", help="Where to start: a number, earliest or latest (default); with --partition.")
 @click.option("--from-beginning", is_flag=True, help="Start at the earliest record when the group has no offset.")
-@click.option("--group", help="Consumer group (default: one of its own, whose offsets are not kept).")
+@click.option("--group", type=WIRE_TEXT, help="Consumer group (default: one of its own, whose offsets are not kept).")
 @click.option("--max-messages", type=int, default=-1, help="Stop after so many records.")
 @click.option("--timeout-ms", type=int, default=-1, help="Stop when no record came for so long.")
 @click.option("--skip-message-on-error", is_flag=True, help="Go on after a record that cannot be read.")
@@ -242,7 +245,7 @@ def check_selection(flags: Mapping[str, Any]) -> Selection:
                 f"The provided offset value '{offset}' is incorrect. Valid values are 'earliest', 'latest', or a "
                 "non-negative long."
             ) from None
-        if offset < 0:
+        if not 0 <= offset < 2**63:
             raise click.UsageError(
                 f"The provided offset value '{offset}' is incorrect. Valid values are 'earliest', 'latest', or a "
                 "non-negative long."

@@ -22,6 +22,7 @@ from kbroker.cli.clients import (
 )
 from kbroker.cli.command_error import CommandError
 from kbroker.cli.group_admin import GroupAdmin, GroupDescription, GroupMember, Partition
+from kbroker.cli.option_types import INT64, WIRE_TEXT
 from kbroker.cli.standard_streams import printable
 
 _ACTIONS = ("list", "describe", "delete", "reset_offsets", "delete_offsets")
@@ -78,10 +79,15 @@ Examples:
 @click.option("--delete", is_flag=True, help="Delete groups without members.")
 @click.option("--reset-offsets", is_flag=True, help="Set the offsets of a group without members.")
 @click.option("--delete-offsets", is_flag=True, help="Delete offsets of a group.")
-@click.option("--group", "groups", multiple=True, help="The group. Repeatable.")
+@click.option("--group", "groups", type=WIRE_TEXT, multiple=True, help="The group. Repeatable.")
 @click.option("--all-groups", is_flag=True, help="All groups.")
 @click.option(
-    "--topic", "topics", multiple=True, metavar="TOPIC[:0,1,…]", help="Topic, or some of its partitions. Repeatable."
+    "--topic",
+    "topics",
+    type=WIRE_TEXT,
+    multiple=True,
+    metavar="TOPIC[:0,1,…]",
+    help="Topic, or some of its partitions. Repeatable.",
 )
 @click.option("--all-topics", is_flag=True, help="All topics that the group has offsets of.")
 @click.option(
@@ -99,8 +105,8 @@ Examples:
 @click.option("--to-earliest", is_flag=True, help="Reset to the earliest offset.")
 @click.option("--to-latest", is_flag=True, help="Reset to the latest offset.")
 @click.option("--to-current", is_flag=True, help="Reset to the offset the group has.")
-@click.option("--to-offset", type=int, help="Reset to this offset.")
-@click.option("--shift-by", type=int, help="Reset by so many records, back when negative.")
+@click.option("--to-offset", type=INT64, help="Reset to this offset.")
+@click.option("--shift-by", type=INT64, help="Reset by so many records, back when negative.")
 @click.option("--to-datetime", metavar="YYYY-MM-DDThh:mm:ss.sss", help="Reset to a time.")
 @click.option("--by-duration", metavar="PnDTnHnMnS", help="Reset to so long ago.")
 @click.option("--from-file", metavar="FILE", help="Reset to the offsets of a CSV file.")
@@ -431,7 +437,10 @@ def parse_duration(text: str) -> int:
     if not match or not any(match.groups()):
         raise CommandError(f"--by-duration {text}: expected PnDTnHnMnS, for example PT2H30M")
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
+    length_ms = round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
+    if length_ms >= 2**62:
+        raise CommandError(f"--by-duration {text}: longer than time is counted")
+    return length_ms
 
 
 def parse_csv(text: str, groups: Sequence[str]) -> dict[str, dict[Partition, int]]:
@@ -441,7 +450,11 @@ def parse_csv(text: str, groups: Sequence[str]) -> dict[str, dict[Partition, int
     Lines are `topic,partition,offset` for a single group, else with the group in front. Raises CommandError.
     """
     result: dict[str, dict[Partition, int]] = {}
-    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise CommandError(f"the file is no CSV: {error}") from None
+    for number, row in enumerate(rows, 1):
         if not row:
             continue
         fields = [groups[0], *row] if len(row) == 3 and len(groups) == 1 else row
@@ -462,6 +475,8 @@ def _reset_offsets(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
                 from_file = parse_csv(file.read(), groups)
         except OSError as error:
             raise CommandError(f"cannot read {flags['from_file']}: {error.strerror}") from None
+        except UnicodeError:
+            raise CommandError(f"cannot read {flags['from_file']}: it is no UTF-8 text") from None
     result: dict[str, dict[Partition, int]] = {}
     code = 0
     for group, description in (admin.describe(groups) if groups else {}).items():

@@ -12,6 +12,7 @@ import click
 
 from kbroker.cli.clients import REQUEST_TIMEOUT_S, choose_bootstrap_server, connection_options, make_cluster_client
 from kbroker.cli.command_error import BrokerRefused, CommandError
+from kbroker.cli.option_types import INT32, WIRE_TEXT
 from kbroker.cli.topic_admin import ConfigEntry, NewTopic, Topic, TopicAdmin
 from kbroker.protocol.error_codes import ErrorCode
 
@@ -66,12 +67,14 @@ Examples:
 @click.option("--create", is_flag=True, help="Create a topic.")
 @click.option("--alter", is_flag=True, help="Change the number of partitions.")
 @click.option("--delete", is_flag=True, help="Delete topics.")
-@click.option("--topic", help="Name; a regular expression except with --create.")
-@click.option("--topic-id", help="Id of the topic to describe.")
-@click.option("--partitions", type=int, help="Number of partitions (default: the broker's num.partitions).")
+@click.option("--topic", type=WIRE_TEXT, help="Name; a regular expression except with --create.")
+@click.option("--topic-id", type=WIRE_TEXT, help="Id of the topic to describe.")
+@click.option("--partitions", type=INT32, help="Number of partitions (default: the broker's num.partitions).")
 @click.option("--replication-factor", type=int, help="Number of replicas (default: the broker's).")
 @click.option("--replica-assignment", metavar="ID:ID,ID:ID,…", help="Brokers of each partition's replicas.")
-@click.option("--config", multiple=True, metavar="NAME=VALUE", help="Setting of a new topic. Repeatable.")
+@click.option(
+    "--config", type=WIRE_TEXT, multiple=True, metavar="NAME=VALUE", help="Setting of a new topic. Repeatable."
+)
 @click.option("--delete-config", multiple=True, hidden=True)
 @click.option("--if-exists", is_flag=True, help="Do nothing when the topic does not exist.")
 @click.option("--if-not-exists", is_flag=True, help="Do nothing when the topic exists.")

@@ -107,6 +107,8 @@ def test_a_line_becomes_a_record(properties: dict[str, str], line: str, expected
         ({"parse.key": "true"}, "ab", "No key separator found on line number 7: 'ab'"),
         ({"parse.headers": "true"}, "ab", "No headers delimiter found on line number 7: 'ab'"),
         ({"parse.headers": "true"}, "ab\tc", "No header key separator found in pair 'ab' on line number 7"),
+        ({"parse.headers": "true"}, "\udcff:1\tc", "The name of header '\\udcff' on line number 7 is no UTF-8 text"),
+        ({"parse.headers": "true"}, "a\0b:1\tc", "The name of header 'a\\x00b' on line number 7 is no UTF-8 text"),
         ({"parse.headers": "true", "null.marker": "N"}, "N:1\tc", "Header keys should not be equal to the null marker"),
     ],
 )
@@ -133,6 +135,7 @@ def test_separators_may_not_collide() -> None:
         {"topic": "t", "partition": 0, "offset": "3", "from_beginning": True},
         {"topic": "t", "partition": 0, "offset": "soon"},
         {"topic": "t", "partition": 0, "offset": "-3"},
+        {"topic": "t", "partition": 0, "offset": str(2**63)},
         {"topic": "t", "partition": 0, "group": "g"},
     ],
 )
@@ -249,3 +252,45 @@ def test_a_record_that_is_too_large_does_not_take_the_others_with_it(run, mock_s
     assert "with key: null, value: 2000000 bytes with error: Message size too large" in result.stderr
     read = run("console-consumer", "--from-beginning", "--max-messages", "2", "--timeout-ms", "20000", *at)
     assert sorted(read.stdout.split()) == ["after", "before"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("console-consumer", "--topic", "t", "--group", "\udcff"),
+        ("console-consumer", "--topic", "\udcff"),
+        ("console-consumer", "--topic", "t", "--partition", str(2**31)),
+        ("console-producer", "--topic", "\udcff"),
+        ("consumer-groups", "--describe", "--group", "\udcff"),
+        ("consumer-groups", "--reset-offsets", "--group", "g", "--topic", "t", "--to-offset", str(2**63)),
+        ("topics", "--create", "--topic", "\udcff"),
+        ("topics", "--create", "--topic", "t", "--config", "a=\udcff"),
+        ("topics", "--create", "--topic", "t", "--partitions", str(2**31)),
+    ],
+    ids=ascii,
+)
+def test_what_the_protocol_cannot_carry_is_refused_before_anybody_is_asked(run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments, "--bootstrap-server", "127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "Invalid value for" in result.output
+
+
+def test_settings_that_are_no_text_do_not_reach_the_library(run, mock_servers: str) -> None:
+    """It ends the process over them."""
+    for setting in ("client.id=\udcff", "group.id=\udcff"):
+        at = ("--bootstrap-server", mock_servers, "--consumer-property", setting)
+        result = run("console-consumer", "--topic", "t", *at)
+        assert "is no UTF-8 text" in str(result.exception)
+
+
+def test_arguments_that_a_locale_could_not_read_are_utf8_all_the_same(run, mock_servers: str) -> None:
+    name = "gr\u00fc\u00dfe".encode().decode("ascii", "surrogateescape")
+    result = run("topics", "--describe", "--topic", name, "--bootstrap-server", mock_servers)
+    assert "Topic 'gr\u00fc\u00dfe' does not exist" in result.output
+
+
+def test_files_that_are_no_text_are_told(run, tmp_path) -> None:
+    path = tmp_path / "noise"
+    path.write_bytes(b"a=\xff\xfe")
+    result = run("topics", "--list", "--command-config", str(path))
+    assert str(result.exception) == f"cannot read {path}: it is no UTF-8 text"
