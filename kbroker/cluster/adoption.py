@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from kbroker.cluster.topic_rules import check_topic_name
 from kbroker.errors import KafkaError
 from kbroker.metadata.image import TopicState
+from kbroker.protocol.record_batch import CURRENT_MAGIC
 from kbroker.storage.checkpoints import read_partition_metadata
 from kbroker.storage.leader_epoch_cache import read_leader_epochs
 from kbroker.storage.partition_directory import Content, examine, why_no_log
@@ -76,6 +77,8 @@ class _Found:
     path: str
     topic_id: Uuid | None
     has_records: bool
+    is_old: bool
+    """Its first records are of message format 0 or 1."""
 
 
 def plan_adoption(
@@ -117,7 +120,9 @@ def plan_adoption(
             if not in_store:
                 strangers[path] = f"cannot be read: {error.strerror}"
     topics = tuple(_adoptable(unknown, known, room, strangers))
-    return AdoptionPlan(topics, tuple(sorted(garbage)), _summary(topics, log_dirs, garbage), _told_strangers(strangers))
+    old = sorted(found.path for directories in unknown.values() for found in directories if found.is_old)
+    summary = _summary(topics, log_dirs, garbage, [path for path in old if path not in strangers])
+    return AdoptionPlan(topics, tuple(sorted(garbage)), summary, _told_strangers(strangers))
 
 
 def _entries(log_dirs: Sequence[str]) -> Iterator[str]:
@@ -149,7 +154,8 @@ def _candidate(partition: int, path: str, topic_id: Uuid | None) -> _Found | Non
     found = examine(path)
     if not found.is_log:
         return None
-    return _Found(partition, path, found.topic_id or topic_id, found.content is Content.RECORDS)
+    is_old = 0 <= found.magic < CURRENT_MAGIC
+    return _Found(partition, path, found.topic_id or topic_id, found.content is Content.RECORDS, is_old)
 
 
 def _why_not(
@@ -226,7 +232,9 @@ def _adopted(name: str, directories: Mapping[int, str], topic_id: Uuid | None) -
     return AdoptedTopic(name, topic_id, tuple(epochs), frozenset(directories))
 
 
-def _summary(topics: Sequence[AdoptedTopic], log_dirs: Iterable[str], garbage: Sequence[str]) -> str:
+def _summary(
+    topics: Sequence[AdoptedTopic], log_dirs: Iterable[str], garbage: Sequence[str], old: Sequence[str]
+) -> str:
     parts = []
     if topics:
         names = ", ".join(topic.name for topic in topics[:_LISTED])
@@ -236,14 +244,26 @@ def _summary(topics: Sequence[AdoptedTopic], log_dirs: Iterable[str], garbage: S
             f"adopted {len(topics)} topic(s) with {partitions} partition(s) found in {', '.join(log_dirs)} that the "
             f"metadata store did not know: {names}{more}; their topic configurations are the defaults"
         )
+    if old:
+        names = ", ".join(map(os.path.basename, old[:_LISTED]))
+        more = f" and {len(old) - _LISTED} more" if len(old) > _LISTED else ""
+        parts.append(
+            f"{len(old)} of them begin with messages of a format from before Kafka 0.11, which are served as they are, "
+            f"to clients that know it: {names}{more}"
+        )
     if garbage:
         parts.append(f"{len(garbage)} directories of deleted topics are left to remove")
     return "; ".join(parts)
 
 
+def _shown(path: str) -> str:
+    """Return a path as one line can hold it: a stranger's name may be made of any bytes."""
+    return path if path.isprintable() else ascii(path)
+
+
 def _told_strangers(strangers: Mapping[str, str]) -> str:
     if not strangers:
         return ""
-    listed = [f"{path} ({strangers[path]})" for path in sorted(strangers)]
+    listed = [f"{_shown(path)} ({strangers[path]})" for path in sorted(strangers)]
     more = f" and {len(listed) - _STRANGERS_LISTED} more" if len(listed) > _STRANGERS_LISTED else ""
     return f"left alone in log.dirs, not the broker's: {', '.join(listed[:_STRANGERS_LISTED])}{more}"

@@ -8,6 +8,7 @@ answered when all workers know.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from kbroker.cluster.tree_reader import forget_log_levels
 from kbroker.config.broker_config import BrokerConfig
 from kbroker.config.live_config import LiveConfig
 from kbroker.config.topic_config import describe_topic
+from kbroker.errors import NoLogDirectory
 from kbroker.ipc.command_server import CommandServer
 from kbroker.ipc.commands import Command, CommandKind, body_of, unpack_request
 from kbroker.ipc.event_loop import EventLoop
@@ -41,6 +43,7 @@ from kbroker.metadata.image import BrokerState, Endpoint
 from kbroker.shared.layout import SharedState
 from kbroker.shared.worker_table import WorkerField, WorkerState
 from kbroker.storage.checkpoints import read_partition_metadata
+from kbroker.storage.disk_faults import directory_identity, directory_trouble
 from kbroker.storage.paths import deleted_directory_name, parse_partition_directory, partition_directories
 from kbroker.types import Uuid
 
@@ -48,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL_MS = 250
 _FINISH_RETRY_MS = 500
+_STORE_CHECK_INTERVAL_MS = 1000
 STORE_FILE = "kbroker-metadata.sqlite"
 
 
@@ -87,6 +91,9 @@ class ClusterWorker:
         self._loop = EventLoop()
         clock = SystemClock()
         self._store = EmbeddedStore(store_path(config), clock=clock)
+        self._store_path = store_path(config)
+        self._store_identity = directory_identity(self._store_path)
+        self._store_trouble = ""
         self._rows = RowAllocator(shared.partitions)
         self._live = LiveConfig(config, registration.broker_id)
         self._levels = LogLevels()
@@ -135,17 +142,29 @@ class ClusterWorker:
         self._finish_planned = False
 
     def run(self) -> None:
-        """Serve until the supervisor says stop."""
+        """Serve until the supervisor says stop. Raises NoLogDirectory when the store is no longer where it was."""
         loop = self._loop
         loop.every(HEARTBEAT_INTERVAL_MS, self._beat)
+        loop.every(_STORE_CHECK_INTERVAL_MS, self._look_for_store)
         self._beat()
         loop.at_turn_end(self._check_stop)
         self._table.set(0, WorkerField.STATE, WorkerState.READY)
         if self._unfinished:
             loop.call_later(PATIENCE_MS, self._finish_deletions)
         loop.run()
+        if self._store_trouble:
+            raise NoLogDirectory(f"the metadata store is gone ({self._store_trouble}); the broker ends")
         self._server.close()
         self._store.close()
+
+    def _look_for_store(self) -> None:
+        """End rather than tell clients of topics that are kept in a file which nobody will find again (KIP-112)."""
+        trouble = directory_trouble(os.path.dirname(self._store_path))
+        if trouble is None and directory_identity(self._store_path) != self._store_identity:
+            trouble = OSError(errno.ENOENT, "the file was removed or replaced", self._store_path)
+        if trouble is not None:
+            self._store_trouble = str(trouble)
+            self._loop.stop()
 
     def _take_over_disk(self, directories: Sequence[str]) -> None:
         """Adopt what the store does not know, before anybody else looks at the directories; remove deleted topics."""

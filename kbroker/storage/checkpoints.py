@@ -145,7 +145,7 @@ def read_merged_checkpoint(log_dir: str, name: str) -> dict[TopicPartition, int]
     Return a checkpoint with the parts of all IO workers; parts win.
 
     A damaged file counts as missing, with a warning that says what follows: logs are checked from their beginning, or
-    start where their first segment does. Raises OSError.
+    start where their first segment does. So does something else of that name, or what may not be read. Raises OSError.
     """
     offsets: dict[TopicPartition, int] = {}
     for path in (f"{log_dir}/{name}", *_parts(log_dir, name)):
@@ -153,6 +153,9 @@ def read_merged_checkpoint(log_dir: str, name: str) -> dict[TopicPartition, int]
             offsets |= read_offset_checkpoint(path)
         except StartupError as error:
             logger.warning("%s; going on without it: %s", error, _WITHOUT.get(name, "nothing is lost by it"))
+        except (IsADirectoryError, PermissionError) as error:
+            what_follows = _WITHOUT.get(name, "nothing is lost by it")
+            logger.warning("%s: %s; going on without it: %s", path, error.strerror, what_follows)
     return offsets
 
 

@@ -70,6 +70,8 @@ DISK_FAULTS: Mapping[int, DiskFault] = MappingProxyType(
         errno.ENAMETOOLONG: DiskFault(_PARTITION, "the topic's name is too long for this file system"),
         errno.ELOOP: DiskFault(_PARTITION, "links lead in a circle: remove them"),
         errno.EMLINK: DiskFault(_PARTITION, "the file system takes no more directories: name another in log.dirs"),
+        errno.EINVAL: DiskFault(_PARTITION, "the file system cannot do that: is it one for data?"),
+        errno.EOPNOTSUPP: DiskFault(_PARTITION, "the file system cannot do that: is it one for data?"),
         errno.EBADF: DiskFault(_PARTITION, "please report this"),
         errno.EIO: DiskFault(_DIRECTORY, _LOOK_AT_DISK),
         errno.EROFS: DiskFault(_DIRECTORY, "the file system is read-only: " + _LOOK_AT_DISK),

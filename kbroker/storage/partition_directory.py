@@ -49,6 +49,8 @@ class Examined(NamedTuple):
 
     content: Content
     topic_id: Uuid | None
+    magic: int = -1
+    """The message format of the first record found; -1: none was."""
 
     @property
     def is_log(self) -> bool:
@@ -60,33 +62,37 @@ def examine(path: str) -> Examined:
     """Return what lies in a directory. Raises OSError."""
     names = os.listdir(path)
     content = Content.BEGUN if not names or any(map(_is_of_a_log, names)) else Content.STRANGE
-    for name in names:
+    magic = -1
+    for name in sorted(names):
         parsed = parse_segment_name(name)
         if parsed is not None and parsed[1] == LOG_SUFFIX:
-            content = max(content, _segment_content(f"{path}/{name}", parsed[0]))
+            found, magic = _segment_content(f"{path}/{name}", parsed[0])
+            content = max(content, found)
             if content is Content.RECORDS:
                 break
     topic_id = read_partition_metadata(path)
-    return Examined(content, None if topic_id == ZERO_UUID else topic_id)
+    return Examined(content, None if topic_id == ZERO_UUID else topic_id, magic)
 
 
-def _segment_content(path: str, base_offset: int) -> Content:
-    """Return whether a segment file holds records, as its first batch tells. Raises OSError."""
+def _segment_content(path: str, base_offset: int) -> tuple[Content, int]:
+    """Return whether a segment file holds records, as its first batch tells, and their format. Raises OSError."""
     status = os.stat(path)
     if not S_ISREG(status.st_mode):
-        return Content.STRANGE
+        return Content.STRANGE, -1
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         head = os.pread(fd, BATCH_HEADER_BYTES, 0)
         if not any(head):
             # Nothing yet; or only the space that was taken for it.
-            return Content.SEGMENT
+            return Content.SEGMENT, -1
         batch = parse_batch(head, 0, status.st_size, 0)
         if batch is None or batch.last_offset < base_offset:
-            return Content.STRANGE
+            return Content.STRANGE, -1
         content = memoryview(os.pread(fd, batch.size_bytes, 0))
         whole = len(content) == batch.size_bytes
-        return Content.RECORDS if whole and checksum_holds(content, batch.magic) else Content.STRANGE
+        if whole and checksum_holds(content, batch.magic):
+            return Content.RECORDS, batch.magic
+        return Content.STRANGE, -1
     finally:
         os.close(fd)
 

@@ -246,7 +246,7 @@ class Supervisor:
             self._failure = f"worker {worker.name} cannot start (see the line above)"
             self._stop_requested = True
         elif code == EXIT_NO_LOG_DIRECTORY:
-            self._failure = "all log directories have failed (see the lines above)"
+            self._failure = "the directories that its data lie in have failed (see the lines above)"
             self._stop_requested = True
         elif not may_go_on:
             self._failure = f"worker {worker.name} {how} and has failed too often within a minute"

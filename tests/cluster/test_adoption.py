@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from struct import pack
+from zlib import crc32
 
 import pytest
 
@@ -97,6 +99,26 @@ def test_a_valid_batch_makes_a_partition(log_dir):
     with open(f"{directory}/00000000000000000007.log", "wb") as file:
         file.write(builder.build())
     assert [topic.name for topic in plan_adoption([log_dir], {}, {}).topics] == ["a"]
+
+
+def test_messages_of_old_formats_are_told(log_dir):
+    directory = partition(log_dir, "a-0", A)
+    body = pack(">bb", 1, 0) + pack(">q", 1000) + pack(">ii", -1, 1) + b"x"
+    with open(f"{directory}/00000000000000000000.log", "wb") as file:
+        file.write(pack(">qiI", 0, len(body) + 4, crc32(body)) + body)
+    plan = plan_adoption([log_dir], {}, {})
+    assert [topic.name for topic in plan.topics] == ["a"]
+    assert "1 of them begin with messages of a format from before Kafka 0.11" in plan.summary
+    assert plan.summary.count("\n") == 0
+
+
+def test_a_strangers_name_breaks_no_line(log_dir):
+    os.mkdir(f"{log_dir}/a\nERROR b-0")
+    os.mkdir(os.fsencode(log_dir) + b"/caf\xe9-0")
+    plan = plan_adoption([log_dir], {}, {})
+    assert "\n" not in plan.strangers
+    plan.strangers.encode()
+    assert "a\\nERROR b-0" in plan.strangers
 
 
 def test_links_are_followed_only_to_logs_elsewhere(log_dir, tmp_path):

@@ -628,6 +628,17 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(make, append, dirs, 
     assert checkpoints.read_merged_checkpoint(dirs[0], checkpoints.REPLICATION_CHECKPOINT) == {partition(0): 1}
 
 
+def test_something_else_in_a_checkpoints_place_takes_no_directory_down(make, append, dirs, caplog):
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID), 2)
+    stop(manager, dirs[:1])
+    os.mkdir(f"{dirs[0]}/recovery-point-offset-checkpoint.7")
+    manager = make(log_dirs=dirs[:1], was_clean=[True])
+    assert manager.logs[partition(0)].log_end_offset == 2
+    assert manager.offline_dirs == []
+    assert "going on without it" in caplog.text
+
+
 def test_a_flush_without_descriptors_is_tried_again(make, append, clock, dirs, monkeypatch):
     manager = make(LogConfig(flush_messages=1), log_dirs=dirs[:1])
     log = manager.create(partition(0), TOPIC_ID)

@@ -76,11 +76,28 @@ def test_a_broker_whose_last_directory_was_removed_ends_with_an_exit_code(tmp_pa
         assert ended(broker._process) == 1
         log = broker.log_text()
         assert "the directory was removed, moved away or unmounted" in log
-        assert "all log directories have failed" in log
+        assert "the directories that its data lie in have failed" in log
         assert "Traceback" not in log
         broker.kill()
         broker.start()
         assert create(broker.bootstrap_servers, "t") == 0
+
+
+def test_a_broker_whose_metadata_nobody_would_find_again_ends(tmp_path: Path) -> None:
+    """Its topics are found again by their directories."""
+    with Broker({"num.io.threads": "1"}, data_dir=tmp_path) as broker:
+        assert create(broker.bootstrap_servers, "t", 2) == 0
+        assert produce(broker.bootstrap_servers, "t") == 0
+        for file in broker.data_dir.glob("*.sqlite*"):
+            file.unlink()
+        assert broker._process is not None
+        assert ended(broker._process) == 1
+        log = broker.log_text()
+        assert "the metadata store is gone" in log
+        assert "Traceback" not in log
+        broker.kill()
+        broker.start()
+        assert end_offset(broker.bootstrap_servers, "t") == 1
 
 
 def test_a_broker_that_lost_its_permissions_ends_and_has_lost_nothing_else(tmp_path: Path) -> None:
