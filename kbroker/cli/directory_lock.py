@@ -144,8 +144,18 @@ def _locked_by(fd: int, place: tuple[int, int]) -> int | None:
     return None if kind == fcntl.F_UNLCK else int(pid)
 
 
+def proc_is_of_here() -> bool:
+    """Return whether /proc shows the processes of this pid namespace; it may be missing, or that of the one outside."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
 def _command_of(pid: int) -> str:
     """Return the beginning of a process's command line; empty when it cannot be read."""
+    if not proc_is_of_here():
+        return ""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         return file.read(4096).replace(b"\0", b" ").decode(errors="replace").strip()[:120]
     return ""
@@ -154,7 +164,9 @@ def _command_of(pid: int) -> str:
 def _processes_with_open(fd: int) -> list[int]:
     """Return the other processes that have the same file open, as far as this user may look."""
     wanted = os.fstat(fd)
-    found = []
+    found: list[int] = []
+    if not proc_is_of_here():
+        return found
     with contextlib.suppress(OSError):
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():

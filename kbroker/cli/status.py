@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from kbroker.cli.directory_lock import proc_is_of_here
 from kbroker.cli.live_state import LiveState, read_live_state
 from kbroker.cli.run_file import RunFileError, RunInfo, read_run_file
 from kbroker.cli.running_broker import (
@@ -94,7 +95,7 @@ def command(data_dir: str | None, properties: str | None, as_json: bool, wait_s:
         if wait_s is not None and not told:
             sys.exit(_STARTING)
         return
-    live = read_live_state(broker.pid, info)
+    live = read_live_state(broker.pid, info) if proc_is_of_here() else None
     click.echo(
         json.dumps(as_object(broker, info, processes, live), indent=2) if as_json else as_text(info, processes, live)
     )
@@ -127,6 +128,8 @@ def sample_processes(broker: RunningBroker, info: RunInfo | None) -> list[Proces
     """Return the state of the supervisor and all workers; takes a fifth of a second to measure CPU."""
     import psutil  # noqa: PLC0415 - only when used
 
+    if not proc_is_of_here():
+        return [ProcessStatus("supervisor", broker.pid, True, 0.0, 0)]
     pids = {"supervisor": broker.pid}
     seen = _workers_seen(broker.pid)
     for name, pid in info.workers.items() if info else ():
@@ -172,7 +175,7 @@ def _workers_seen(supervisor: int) -> dict[int, int]:
             number = child.pid
             with contextlib.suppress(OSError, ValueError), open(f"/proc/{child.pid}/status", encoding="utf-8") as file:
                 # Outermost first, from the namespace that is looked from.
-                number = next(int(line.split()[-1]) for line in file if line.startswith("NSpid:"))
+                number = next((int(line.split()[-1]) for line in file if line.startswith("NSpid:")), number)
             seen[number] = child.pid
     return seen
 

@@ -32,11 +32,19 @@ def hold_child(parent: int, child: int) -> int | None:
         held = os.pidfd_open(child)
     except ProcessLookupError:
         return None
-    # Looked at once more: the number may have been given to another process just before it was taken hold of.
-    if child in children(parent):
+    # Only then: the number may have been given to another process just before it was taken hold of.
+    if _parent_of(child) == parent:
         return held
     os.close(held)
     return None
+
+
+def _parent_of(pid: int) -> int:
+    """Return the process id of a process's parent; 0 when it has ended."""
+    with contextlib.suppress(OSError):
+        # The name before it may hold anything, parentheses too.
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return 0
 
 
 def wait_ended(held: Iterable[int], deadline: float) -> None:

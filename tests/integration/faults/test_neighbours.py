@@ -165,6 +165,15 @@ def test_process_one_of_a_container_reaps_orphans_and_is_found_from_outside(tmp_
         assert status["connections"] == 0
         within = kbroker("status", "--json", "--data-dir", str(broker.directory), wrapper=inside)
         assert json.loads(within.stdout)["pid"] == 1
+        # In its pid namespace with the outer one's /proc, whose process 1 is another.
+        mixed = kbroker(
+            "status",
+            "--json",
+            "--data-dir",
+            str(broker.directory),
+            wrapper=("nsenter", "--pid", "-t", str(supervisor)),
+        )
+        assert [(one["pid"], one["memory_bytes"]) for one in json.loads(mixed.stdout)["workers"]] == [(1, 0)]
         beside = kbroker("status", "--data-dir", str(broker.directory), wrapper=tuple(CONTAINER))
         assert (beside.returncode, "in another container" in beside.stdout) == (3, True), beside.stdout
         stop = kbroker("stop", "--data-dir", str(broker.directory), wrapper=tuple(CONTAINER))
