@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from kbroker.cluster.adoption import plan_adoption
-from kbroker.cluster.worker import remove_partition_directory
+from kbroker.cluster.nodes import decode_broker, encode_broker
+from kbroker.cluster.registration import BrokerRegistration
+from kbroker.cluster.worker import broker_state, remove_partition_directory
+from kbroker.config.broker_config import load_config
 
 
 def test_a_removal_that_is_cut_short_leaves_nothing_to_adopt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +38,28 @@ def test_what_is_removed_is_gone(tmp_path: Path) -> None:
     (directory / "00000000000000000000.log").write_bytes(b"x")
     remove_partition_directory(str(directory))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["listeners=PLAINTEXT://Broker-1.example:9092"], [("Broker-1.example", 9092)]),
+        (["listeners=PLAINTEXT://localhost:0"], [("localhost", 40001)]),
+        (["listeners=PLAINTEXT://:9092"], [("", 9092)]),
+        (["listeners=PLAINTEXT://[::]:9092"], [("", 9092)]),
+        (["listeners=PLAINTEXT://10.0.0.1:9092"], [("", 9092)]),
+        ([], [("localhost", 9092)]),
+        (
+            ["listeners=PLAINTEXT://localhost:9092", "advertised.listeners=PLAINTEXT://10.0.0.9:19092"],
+            [("10.0.0.9", 19092)],
+        ),
+    ],
+    ids=str,
+)
+def test_the_broker_s_node_says_what_clients_are_told(overrides: list[str], told: list[tuple[str, int]]) -> None:
+    """An empty host stands for the address that each of them dials."""
+    config = load_config(None, overrides, {"HOME": "/"})
+    bound = [(one.name, one.security_protocol, one.port or 40001) for one in config.listeners.listeners]
+    state = broker_state(config, BrokerRegistration(0, "a-cluster"), bound)
+    assert [(endpoint.host, endpoint.port) for endpoint in state.endpoints] == told
+    assert decode_broker(0, encode_broker(state, 0)) == state
