@@ -117,6 +117,9 @@ class ConfigAlterations:
                     f"Unknown resource type {resource_type} of '{name}': it cannot be altered.",
                 )
             kind = found
+            if kind is ConfigKind.BROKER and name:
+                # Kept under the id as everybody writes it, whatever "007" stood in the request.
+                name = str(self._check_broker(name))
             before = self._image().configs.get(kind, {}).get(name, {})
             after = self._altered(kind, name, resource, before)
         if not validate_only and after != before:
@@ -160,7 +163,6 @@ class ConfigAlterations:
 
     def _altered_broker(self, name: str, resource: Resource, before: Mapping[str, str]) -> Mapping[str, str]:
         if name:
-            self._check_broker(name)
             after = _after(resource, before, KEYS[ConfigKind.BROKER])
             self._rules.check_broker(name, after, before)
             return after
@@ -176,8 +178,8 @@ class ConfigAlterations:
         self._rules.check_broker(name, after, before)
         return after
 
-    def _check_broker(self, name: str) -> None:
-        """Raise INVALID_REQUEST unless `name` is the id of a live broker."""
+    def _check_broker(self, name: str) -> int:
+        """Return the id that `name` is. Raises INVALID_REQUEST unless it is that of a live broker."""
         live = sorted(self._image().brokers)
         if not name.removeprefix("-").isdecimal():
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"Node id must be an integer, but it is: {name}")
@@ -186,6 +188,7 @@ class ConfigAlterations:
             raise KafkaError(
                 ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {expected}, but received {name}"
             )
+        return int(name)
 
 
 def _told(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

@@ -670,6 +670,7 @@ def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house
 def test_broker_settings_are_kept_per_broker_and_for_all(house):
     alter(house, BROKER, "0", {"log.retention.ms": "1"})
     increment(house, "", (SET, "log.retention.ms", "2"), resource_type=BROKER)
+    increment(house, "00", (SET, "log.retention.ms", "1"), resource_type=BROKER)
     assert house.follower.broker_configs == {"0": {"log.retention.ms": "1"}, "": {"log.retention.ms": "2"}}
     assert house.json("/config/brokers/<default>")["config"] == {"log.retention.ms": "2"}
     increment(house, "0", (DELETE, "log.retention.ms"), resource_type=BROKER)
