@@ -125,7 +125,8 @@ class ConfigAlterations:
         if not validate_only and after != before:
             self._write(kind, name, after)
             done.configs.setdefault(kind, {})[name] = after
-            logger.info("Configuration of %s %s: %s", kind, name or "<default>", ", ".join(_told(before, after)))
+            whose = kind if kind is ConfigKind.LOGGER else f"{kind} {name or '<default>'}"
+            logger.info("Configuration of %s: %s", whose, ", ".join(_told(before, after)))
 
     def _alter_topic(self, name: str, resource: Resource, validate_only: bool) -> TopicState | None:
         """Return the topic with its new settings, None when they stay as they are."""
