@@ -237,7 +237,8 @@ def _described(key: DescribedKey, *, synonyms: bool, documentation: bool) -> Des
             for synonym in (key.synonyms if synonyms else ())
         ],
         config_type=key.type,
-        documentation=key.documentation if documentation else None,
+        # Loggers have none, and Kafka says so.
+        documentation=key.documentation if documentation or not key.documentation else None,
     )
 
 

@@ -82,8 +82,8 @@ class ConfigAlterations:
         """Decide on each resource on its own; it takes all its changes or none."""
         times = Counter((resource.resource_type, resource.resource_name) for resource in resources)
         done = Altered()
-        for key in times:
-            resource = next(one for one in resources if (one.resource_type, one.resource_name) == key)
+        for resource in resources:
+            key = (resource.resource_type, resource.resource_name)
             code, message = 0, None
             try:
                 if times[key] > 1:
@@ -137,12 +137,11 @@ class ConfigAlterations:
         topic = self._image().topics.get(name)
         if topic is None:
             check_topic_name(name)
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
-        if isinstance(resource, ResourceConfig):
-            config = replaced(resource.configs)
-        else:
-            config = changed(topic.config, resource.changes, TOPIC_KEYS)
+        # As in Kafka, what is asked for is judged even where there is no such topic.
+        config = _after(resource, {} if topic is None else topic.config, TOPIC_KEYS)
         self._rules.check_topic(config)
+        if topic is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
         if validate_only or config == topic.config:
             return None
         self._write_topic(name, config)
@@ -170,7 +169,7 @@ class ConfigAlterations:
         # The cluster's own key always has a value: that of the file while nobody has set it, which is not written down.
         value = self._rules.cluster_value()
         after = _after(resource, {CLUSTER_KEY: value, **before}, KEYS[ConfigKind.BROKER])
-        if isinstance(resource, ResourceChanges) and CLUSTER_KEY not in after:
+        if CLUSTER_KEY not in after:
             raise KafkaError(
                 ErrorCode.INVALID_CONFIG, f"{CLUSTER_KEY} of the cluster cannot be removed, only set to another value."
             )

@@ -141,10 +141,11 @@ class ConfigRules:
         """Raise ConfigError for a pool that would more than double, or shrink to less than half, at once."""
         if name not in _THREADS:
             return
-        now = self._live.current.settings.value(name)
+        setting, current = self._live.current.settings.find(BROKER_KEYS[name])
+        now = int(BROKER_KEYS[name].kafka_default or str(current)) if setting is None else current
         assert isinstance(now, int), name
         assert isinstance(value, int), name
-        if not now // 2 <= value <= now * 2:
+        if not max(1, now // 2) <= value <= now * 2:
             raise ConfigError(f"expected at least half and at most double of the current value {now}")
 
     def cluster_value(self) -> str:

@@ -117,7 +117,8 @@ class Key:
                 elements = tuple(part.strip() for part in text.split(",")) if text else ()
                 for element in elements:
                     self._check_choice(element)
-                return elements
+                # Choices are a set: who names one twice means it once.
+                return tuple(dict.fromkeys(elements)) if self.choices else elements
             case _:
                 self._check_choice(text)
                 return text

@@ -168,7 +168,7 @@ def test_log_levels(world, handlers) -> None:
     assert levels["root"].value in {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
     assert levels["root"].config_source == LOGGER
     assert not levels["root"].read_only
-    assert {"kbroker", "kbroker.api"} <= levels.keys()
+    assert {"kbroker", "kbroker.config", "kbroker.config.live_config"} <= levels.keys()
 
 
 # ListConfigResources

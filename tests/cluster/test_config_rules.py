@@ -34,6 +34,7 @@ def rules():
         ("0", "log.cleanup.policy", "shred", "Invalid value shred for configuration log.cleanup.policy"),
         ("0", "background.threads", "21", "at most double of the current value 10"),
         ("0", "background.threads", "4", "at least half"),
+        ("0", "log.cleaner.threads", "0", "at least half"),
         ("0", "log.cleaner.min.compaction.lag.ms", "9223372036854775807", ""),
     ],
 )

@@ -135,13 +135,13 @@ def test_the_whole_image_is_told_at_the_start(house):
 
 def test_a_reborn_controller_finds_everything_again(house):
     house.create(NewTopic("a", 3, configs={"retention.ms": "5"}), NewTopic("b"))
-    house.take(house.controller.alter_configs([ResourceConfig(BROKER, "", [("log.retention.ms", "7")])]))
+    house.take(house.controller.alter_configs([ResourceConfig(BROKER, "0", [("log.retention.ms", "7")])]))
     before = house.controller.image
     house.reopen()
     after = house.controller.image
     assert after.version > before.version
     assert after.topics == before.topics
-    assert after.broker_configs == {"": {"log.retention.ms": "7"}}
+    assert after.broker_configs == {"0": {"log.retention.ms": "7"}}
     assert house.store.get("/controller_epoch")[0] == b"2"
     assert codes(house.create(NewTopic("a"), NewTopic("c"))) == [ErrorCode.TOPIC_ALREADY_EXISTS, ErrorCode.NONE]
 
@@ -650,6 +650,7 @@ def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house
                 ResourceConfig(TOPIC, "a", [("retention.ms", "2")]),
                 ResourceConfig(TOPIC, "b", [("retention.ms", "3")]),
                 ResourceConfig(TOPIC, "b2", [("retention.ms", None)]),
+                ResourceConfig(TOPIC, "b3", [("no.such", "1")]),
             ]
         )
     )
@@ -662,8 +663,10 @@ def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house
         (BROKER, "7"): ErrorCode.INVALID_REQUEST,
         (TOPIC, "a"): ErrorCode.INVALID_REQUEST,
         (TOPIC, "b"): ErrorCode.NONE,
-        (TOPIC, "b2"): ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        (TOPIC, "b2"): ErrorCode.INVALID_REQUEST,
+        (TOPIC, "b3"): ErrorCode.INVALID_CONFIG,
     }
+    assert [result.resource_name for result in results].count("a") == 2  # each time it was named
     assert house.follower.topics["b"].config == {"retention.ms": "3"}
 
 
@@ -715,6 +718,8 @@ def test_the_smallest_number_of_replicas_in_sync_is_the_clusters(house):
     result = increment(house, "", (DELETE, "min.insync.replicas"), resource_type=BROKER)
     assert result.error_code == ErrorCode.INVALID_CONFIG
     assert increment(house, "0", (SET, "min.insync.replicas", "2"), resource_type=BROKER).error_code == 40
+    assert alter(house, BROKER, "", {"log.retention.ms": "1"}).error_code == ErrorCode.INVALID_CONFIG
+    assert alter(house, BROKER, "", {"min.insync.replicas": "1"}).error_code == 0
     assert increment(house, "", (SET, "min.insync.replicas", "1"), resource_type=BROKER).error_code == 0
     assert house.follower.broker_configs == {}  # what the file says anyway: a later change of the file counts
     assert increment(house, "", (SET, "min.insync.replicas", "2"), resource_type=BROKER).error_code == 0

@@ -103,6 +103,7 @@ def test_bad_values_say_what_is_expected(kind: ValueType, limits: dict, text: st
         (ValueType.BOOLEAN, "TRUE", True),
         (ValueType.DOUBLE, "1e-3", 0.001),
         (ValueType.LIST, "a , b,c", ("a", "b", "c")),
+        (ValueType.LIST, "a,a", ("a", "a")),
         (ValueType.LIST, "", ()),
         (ValueType.STRING, " a b ", "a b"),
         (ValueType.PASSWORD, "x #y", "x #y"),

@@ -73,6 +73,10 @@ def test_topics_inherit_what_is_set_while_the_broker_runs() -> None:
     assert described["segment.bytes"].source is ConfigSource.DYNAMIC_BROKER_CONFIG
 
 
+def test_a_policy_given_twice_is_given_once() -> None:
+    assert topic_config(CONFIG.topic_defaults, {"cleanup.policy": "compact,compact"})["cleanup.policy"] == ("compact",)
+
+
 def test_a_setting_that_does_not_count_takes_no_other_with_it() -> None:
     """A store of another version may hold a name that this one does not know."""
     values, problems = usable_topic_config(CONFIG.topic_defaults, {"retention.ms": "10", "no.such": "1"})
