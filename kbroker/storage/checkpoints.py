@@ -85,7 +85,8 @@ def sync_directory(directory: str) -> None:
 def _read_file(path: str) -> bytes | None:
     """Return a file's content, None when there is none."""
     try:
-        with open(path, "rb") as file:
+        # A pipe of that name, which is no file of ours, must not make us wait for somebody to write to it.
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             return file.read()
     except FileNotFoundError:
         return None
