@@ -207,7 +207,9 @@ def _wait_for_broker(scripts: Path, data: Path, broker: subprocess.Popen[bytes],
     deadline = time.monotonic() + 60
     while True:
         done = subprocess.run(
-            [scripts / "kbroker", "status", "--data-dir", data, "--json"], capture_output=True, check=False
+            [scripts / "kbroker", "status", "--data-dir", data, "--wait", "0", "--json"],
+            capture_output=True,
+            check=False,
         )
         if done.returncode == 0:
             return f"localhost:{json.loads(done.stdout)['listeners'][0]['port']}"
