@@ -43,13 +43,15 @@ _Kind = tuple[str, str, str]
 class _Flood:
     """One kind of warning in its current window."""
 
-    __slots__ = ("begun_ms", "last", "lines", "more")
+    __slots__ = ("begun_ms", "last", "level", "lines", "more")
 
     def __init__(self, begun_ms: int) -> None:
         self.begun_ms = begun_ms
         self.lines = 0
         self.more = 0
-        self.last: logging.LogRecord | None = None
+        self.level = 0
+        # The words alone: the record holds on to an error, and that to all that the frames it went through hold.
+        self.last = ""
 
 
 class FloodFilter(logging.Filter):
@@ -65,29 +67,26 @@ class FloodFilter(logging.Filter):
         super().__init__()
         self._now_ms = now_ms or SystemClock().monotonic_ms
         self._floods: dict[_Kind, _Flood] = {}
-        self._kinds: dict[tuple[str, str], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line is to be written."""
         if record.levelno < logging.WARNING or not _is_limited(record.name) or hasattr(record, "kbroker_summary"):
             return True
         now_ms = self._now_ms()
-        kind = self._kind(record)
+        text = _text(record)
+        kind = self._kind((record.name, str(record.msg)), _NUMBER.sub("", text))
         flood = self._floods.get(kind)
         if flood is not None and now_ms - flood.begun_ms >= WINDOW_MS:
             self._end(kind, flood, now_ms)
             flood = None
         if flood is None:
             flood = self._floods[kind] = _Flood(now_ms)
-            place = kind[:2]
-            self._kinds[place] = self._kinds.get(place, 0) + 1
         if flood.lines < LINES:
             flood.lines += 1
             return True
         flood.more += 1
-        # Not the traceback: it holds on to all that its frames hold.
-        record.exc_info = None
-        flood.last = record
+        flood.level = record.levelno
+        flood.last = text
         return False
 
     def tell(self, *, everything: bool = False) -> None:
@@ -99,26 +98,29 @@ class FloodFilter(logging.Filter):
                 if everything or now_ms - flood.begun_ms >= WINDOW_MS:
                     self._end(kind, flood, now_ms)
 
-    def _kind(self, record: logging.LogRecord) -> _Kind:
-        place = (record.name, str(record.msg))
-        kind = (*place, _NUMBER.sub("", record.getMessage()))
-        return kind if kind in self._floods or self._kinds.get(place, 0) < KINDS else (*place, "")
+    def _kind(self, place: tuple[str, str], words: str) -> _Kind:
+        kind = (*place, words)
+        # A copy here, too. Counted anew each time a kind comes up: there are never many.
+        if kind in self._floods or sum(known[:2] == place for known in list(self._floods)) < KINDS:
+            return kind
+        return (*place, "")
 
     def _end(self, kind: _Kind, flood: _Flood, now_ms: int) -> None:
-        if self._floods.pop(kind, None) is None:
-            return
-        place = kind[:2]
-        self._kinds[place] -= 1
-        if not self._kinds[place]:
-            del self._kinds[place]
-        last = flood.last
-        if last is None:
+        if self._floods.pop(kind, None) is None or not flood.more:
             return
         seconds = max(1, (now_ms - flood.begun_ms) // 1000)
-        text = f"{last.getMessage()} (… {flood.more:,} more of these in the last {seconds} s)"
-        summary = logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, text, None, None)
+        text = f"{flood.last} (… {flood.more:,} more of these in the last {seconds} s)"
+        summary = logging.LogRecord(kind[0], flood.level, "", 0, text, None, None)
         summary.kbroker_summary = True
-        logging.getLogger(last.name).handle(summary)
+        logging.getLogger(kind[0]).handle(summary)
+
+
+def _text(record: logging.LogRecord) -> str:
+    """Return what a record says; of one whose arguments do not fit, what it would have said them with."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return str(record.msg)
 
 
 def _is_limited(name: str) -> bool:

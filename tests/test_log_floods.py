@@ -84,7 +84,7 @@ def test_a_client_that_varies_its_words_runs_out_of_kinds(log: Log) -> None:
         closed(1, "".join(chr(ord("a") + int(digit)) for digit in str(number)))
     assert len(log.lines) <= (KINDS + 1) * LINES
     log.floods.tell(everything=True)
-    assert len(log.floods._floods) == len(log.floods._kinds) == 0, "nothing of it stays in memory"
+    assert not log.floods._floods, "nothing of it stays in memory"
     assert sum("more of these in the last 1 s" in line for line in log.lines) == 1
     closed(1)
     assert "Fetch v3" in log.lines[-1]
@@ -106,19 +106,34 @@ def test_what_is_not_limited(log: Log, logger: str, level: int) -> None:
     assert len(log.lines) == 3 * LINES
 
 
-def test_tracebacks_of_a_flood_keep_nothing_alive(log: Log) -> None:
-    class Held:
-        pass
+def test_errors_of_a_flood_keep_nothing_alive(log: Log) -> None:
+    """A traceback holds its frames, and they the memory of requests."""
+
+    class Held(Exception):
+        def __str__(self) -> str:
+            return "a bug"
 
     references = []
     for _ in range(LINES + 1):
-        held = Held()
-        references.append(weakref.ref(held))
         try:
-            raise RuntimeError(held)
-        except RuntimeError:
-            logging.getLogger("kbroker.api.fetch").exception("Request failed")
-        del held
+            raise Held
+        except Held as error:
+            references.append(weakref.ref(error))
+            record = logging.LogRecord("kbroker.api.fetch", logging.ERROR, "", 0, "failed: %s", (error,), None)
+            record.exc_info = (Held, error, error.__traceback__)
+            log.floods.filter(record)
+    del record
     gc.collect()
     assert references[-1]() is None
-    assert len(log.lines) == LINES
+    log.floods.tell(everything=True)
+    assert log.lines == ["failed: a bug (… 1 more of these in the last 1 s)"]
+
+
+def test_a_line_whose_arguments_do_not_fit_harms_nobody(log: Log) -> None:
+    """That is for the handler to complain of, as without a limit."""
+    for _ in range(LINES + 1):
+        assert log.floods.filter(logging.LogRecord("kbroker.net", logging.ERROR, "", 0, "%d %d", (1,), None)) == (
+            _ < LINES
+        )
+    log.floods.tell(everything=True)
+    assert log.lines == ["%d %d (… 1 more of these in the last 1 s)"]
