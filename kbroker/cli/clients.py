@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,10 +13,12 @@ from kbroker.cli.broker_connection import Security
 from kbroker.cli.cluster_client import ClusterClient, open_any
 from kbroker.cli.command_error import CommandError
 from kbroker.cli.option_types import as_utf8
+from kbroker.cli.stop_signals import StopSignals
 from kbroker.config.properties import parse_properties
 
 DEFAULT_BOOTSTRAP_SERVER = "localhost:9092"
 REQUEST_TIMEOUT_S = 30.0
+_STEP_S = 1.0
 
 
 def connection_options(*old_names: str) -> Callable[[Any], Any]:
@@ -123,6 +126,27 @@ def _is_utf8(text: str) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+def find_topic(client: Any, topic: str, stop: StopSignals) -> Any:
+    """
+    Return what the broker says of a topic (the library's TopicMetadata); None when a signal came first.
+
+    Asking makes the topic where the broker makes topics by itself. Raises CommandError.
+    """
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - see make_client
+
+    deadline_s = time.monotonic() + REQUEST_TIMEOUT_S
+    while stop.number is None:
+        try:
+            # In steps: the library does not hear of signals while it waits.
+            return client.list_topics(topic, timeout=_STEP_S).topics[topic]
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].name() not in {"_TRANSPORT", "_TIMED_OUT"}:
+                raise CommandError(f"topic {topic}: {error_text(error)}") from None
+            if time.monotonic() >= deadline_s:
+                raise CommandError(f"the broker does not answer for topic {topic}") from None
+    return None
 
 
 def make_cluster_client(

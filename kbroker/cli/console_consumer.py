@@ -16,10 +16,9 @@ import click
 
 from kbroker.cli.broker_connection import Security
 from kbroker.cli.clients import (
-    REQUEST_TIMEOUT_S,
     choose_bootstrap_server,
     connection_options,
-    error_text,
+    find_topic,
     make_client,
     name_unknown,
     read_client_config,
@@ -207,7 +206,7 @@ def command(bootstrap_server: str | None, zookeeper: str | None, **flags: Any) -
     refused: KbrokerError | None = None
     with StopSignals() as stop:
         try:
-            _start(consumer, selection)
+            _start(consumer, selection, stop)
             printer.run(stop, flags["max_messages"], flags["timeout_ms"])
         except KbrokerError as error:
             refused = error
@@ -362,8 +361,8 @@ class RecordPrinter:
             )
 
 
-def _start(consumer: Consumer, selection: Selection) -> None:
-    """Subscribe, or take one partition."""
+def _start(consumer: Consumer, selection: Selection, stop: StopSignals) -> None:
+    """Subscribe, or take one partition; do nothing when a signal comes meanwhile."""
     from confluent_kafka import (  # noqa: PLC0415 - see clients
         OFFSET_BEGINNING,
         OFFSET_END,
@@ -374,8 +373,8 @@ def _start(consumer: Consumer, selection: Selection) -> None:
     if selection.partition is None:
         if selection.topic is not None:
             # Asking for a topic by name makes the broker create it, as Kafka's own consumer does; subscribing does not.
-            with contextlib.suppress(KafkaException):
-                consumer.list_topics(selection.topic, timeout=REQUEST_TIMEOUT_S)
+            with contextlib.suppress(CommandError):
+                find_topic(consumer, selection.topic, stop)
         pattern = None if selection.include is None else selection.include.strip().replace(",", "|")
         try:
             # The library's regular expressions are POSIX's: no (?:...) here.
@@ -386,10 +385,9 @@ def _start(consumer: Consumer, selection: Selection) -> None:
             ) from None
         return
     topic = selection.topic or ""
-    try:
-        known = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise CommandError(error_text(error)) from None
+    known = find_topic(consumer, topic, stop)
+    if known is None:
+        return
     if selection.partition not in known.partitions:
         raise CommandError(f"topic {topic} has no partition {selection.partition}")
     offset = selection.offset
@@ -414,8 +412,14 @@ def _leave(consumer: Consumer, group: str | None, cluster: Callable[[], ClusterC
     closing.start()
     closing.join(_CLOSE_S)
     if closing.is_alive() and group is not None and member:
-        with contextlib.suppress(CommandError), cluster() as broker:
-            leaving = LeaveGroupRequest(group_id=group, member_id=member, members=[MemberIdentity(member_id=member)])
-            broker.call_coordinator(group, leaving, lambda answer: answer.error_code)
+        telling = threading.Thread(target=_tell_leaving, args=(group, member, cluster), daemon=True)
+        telling.start()
+        telling.join(_LEAVE_TIMEOUT_S)
         closing.join(_CLOSE_S)
     return not closing.is_alive()
+
+
+def _tell_leaving(group: str, member: str, cluster: Callable[[], ClusterClient]) -> None:
+    leaving = LeaveGroupRequest(group_id=group, member_id=member, members=[MemberIdentity(member_id=member)])
+    with contextlib.suppress(CommandError), cluster() as broker:
+        broker.call_coordinator(group, leaving, lambda answer: answer.error_code)

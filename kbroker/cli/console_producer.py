@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from kbroker.cli.broker_connection import CONNECT_TIMEOUT_S
 from kbroker.cli.clients import (
     choose_bootstrap_server,
     connection_options,
     error_text,
+    find_topic,
     make_client,
     name_unknown,
     read_client_config,
@@ -189,7 +189,7 @@ def command(bootstrap_server: str | None, zookeeper: str | None, topic: str, **f
     }
     producer: Producer = make_client("Producer", choose_bootstrap_server(bootstrap_server, zookeeper), settings)
     with StopSignals() as stop:
-        check_topic(producer, topic)
+        check_topic(producer, topic, stop)
         sender = RecordSender(producer, topic, form, sync=flags["sync"], max_block_ms=flags["max_block_ms"])
         sender.send(sys.stdin.buffer, stop)
         sys.exit(int(bool(sender.failures)) if stop.exit_code is None else stop.exit_code)
@@ -306,20 +306,18 @@ def _tell_unfinished(size_bytes: int) -> None:
     click.echo(f"kbroker: the last {size_bytes} bytes were no finished line and are not sent", err=True)
 
 
-def check_topic(producer: Producer, topic: str) -> None:
+def check_topic(producer: Producer, topic: str, stop: StopSignals) -> None:
     """
-    Return when the topic is there; the question makes it where the broker makes topics by itself.
+    Return when the topic is there, or a signal comes; the question makes it where the broker makes topics by itself.
 
     Raises CommandError when it is not, or must not be used. The library would keep the records for half a minute first.
     """
-    from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - see clients
+    from confluent_kafka import KafkaError  # noqa: PLC0415 - see clients
 
     deadline_s = time.monotonic() + _TOPIC_WAIT_S
     while True:
-        try:
-            error = producer.list_topics(topic, timeout=CONNECT_TIMEOUT_S).topics[topic].error
-        except KafkaException as problem:
-            raise CommandError(f"topic {topic}: {error_text(problem)}") from None
+        found = find_topic(producer, topic, stop)
+        error = None if found is None else found.error
         if error is None or error.code() == KafkaError.LEADER_NOT_AVAILABLE:
             return
         if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
