@@ -20,8 +20,8 @@ from kbroker.cli.clients import (
     connection_options,
     make_cluster_client,
 )
-from kbroker.cli.command_error import CommandError
-from kbroker.cli.group_admin import GroupAdmin, GroupDescription, GroupMember, Partition
+from kbroker.cli.command_error import BrokerRefused, CommandError
+from kbroker.cli.group_admin import GroupAdmin, GroupDescription, GroupMember, Partition, UnknownTopic
 from kbroker.cli.option_types import INT64, WIRE_TEXT
 from kbroker.cli.standard_streams import printable
 
@@ -381,19 +381,29 @@ def _quoted(names: Iterable[str]) -> str:
 def _delete_offsets(admin: GroupAdmin, flags: Mapping[str, Any]) -> int:
     code = 0
     for group in dict.fromkeys(flags["groups"]):
-        partitions = parse_topics(flags["topics"], admin.partitions_of)
-        results = admin.delete_offsets(group, partitions)
-        if any(results.values()):
-            click.echo("\nError: Encountered some partition level error, see the follow-up details:")
-            code = 1
-        else:
-            topics = ", ".join(flags["topics"])
-            click.echo(f"Request succeed for deleting offsets from group {group} for topic {topics}")
+        missing, partitions = [], []
+        for topic in flags["topics"]:
+            try:
+                partitions += parse_topics([topic], admin.partitions_of)
+            except UnknownTopic as error:
+                missing.append((error.topic, str(error)))
+        problem = ""
+        try:
+            results = admin.delete_offsets(group, partitions) if partitions else {}
+        except BrokerRefused as error:
+            problem = str(error)
+            results = dict.fromkeys(partitions, error.code)
+        if not problem and any(results.values()):
+            problem = "Encountered some partition-level error, see the follow-up details."
+        click.echo(f"\nError: {problem}" if problem else f"Request succeeded for deleting offsets from group {group}.")
         rows: list[list[object]] = [["TOPIC", "PARTITION", "STATUS"]]
         for one in sorted(results):
             status = f"Error: {error_text(results[one])}" if results[one] else "Successful"
             rows.append([one.topic, one.partition, status])
-        click.echo("\n" + _table(rows, [30, 15, 15], ()))
+        rows += [[topic, None, f"Error: {reason}"] for topic, reason in missing]
+        click.echo("\n" + _table(rows, [15, 10, 15], (0,)))
+        if problem or missing:
+            code = 1
     return code
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kbroker.cli.broker_connection import error_text
 from kbroker.cli.cluster_client import ClusterClient, first_error
-from kbroker.cli.command_error import CommandError
+from kbroker.cli.command_error import BrokerRefused, CommandError
 from kbroker.errors import MalformedMessage
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.error_codes import ErrorCode
@@ -41,6 +41,14 @@ class Partition(NamedTuple):
 
     topic: str
     partition: int
+
+
+class UnknownTopic(CommandError):
+    """There is no topic of that name."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist")
+        self.topic = topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +253,10 @@ class GroupAdmin:
         return found
 
     def partitions_of(self, topic: str) -> list[Partition]:
-        """Return all partitions of a topic; raises CommandError when there is no such topic."""
+        """Return all partitions of a topic; raises UnknownTopic when there is no such topic."""
         (known,) = self._cluster.metadata([topic]).topics
         if known.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
-            raise CommandError(f"topic {topic} does not exist")
+            raise UnknownTopic(topic)
         _raise_for(known.error_code)
         return [Partition(topic, number) for number in sorted(one.partition_index for one in known.partitions)]
 
@@ -269,7 +277,7 @@ class GroupAdmin:
 
 def _raise_for(code: int, message: str | None = None) -> None:
     if code:
-        raise CommandError(error_text(code, message))
+        raise BrokerRefused(code, error_text(code, message))
 
 
 def _by_topic(partitions: Iterable[Partition]) -> dict[str, list[Partition]]:

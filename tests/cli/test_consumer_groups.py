@@ -20,7 +20,7 @@ from kbroker.cli.consumer_groups import (
     run,
     state_table,
 )
-from kbroker.cli.group_admin import GroupDescription, GroupListing, GroupMember, Partition
+from kbroker.cli.group_admin import GroupDescription, GroupListing, GroupMember, Partition, UnknownTopic
 
 NONE = {
     "groups": (), "all_groups": False, "topics": (), "all_topics": False, "state": None, "type_": None,
@@ -78,6 +78,8 @@ class FakeGroups:
         return dict.fromkeys(partitions, 7)
 
     def partitions_of(self, topic):
+        if topic == "nope":
+            raise UnknownTopic(topic)
         return [Partition(topic, 0), Partition(topic, 1)]
 
     def delete_offsets(self, group, partitions):
@@ -288,13 +290,15 @@ def test_flags_that_do_not_go_together(action: str, given: dict) -> None:
 def test_offsets_are_deleted_partition_by_partition(capsys) -> None:
     assert run(FakeGroups(), "delete_offsets", flags(groups=("g",), topics=("t:0",))) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Request succeed for deleting offsets from group g for topic t:0",
+        "Request succeeded for deleting offsets from group g.",
         "",
-        f"{'TOPIC':<30} {'PARTITION':<15} STATUS         ",
-        f"{'t':<30} {'0':<15} Successful     ",
+        f"{'TOPIC':<15} {'PARTITION':<10} STATUS         ",
+        f"{'t':<15} {'0':<10} Successful     ",
     ]
-    assert run(FakeGroups(), "delete_offsets", flags(groups=("g",), topics=("t",))) == 1
-    assert "Error: Encountered some partition level error" in capsys.readouterr().out
+    assert run(FakeGroups(), "delete_offsets", flags(groups=("g",), topics=("t", "nope"))) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "Error: Encountered some partition-level error, see the follow-up details."
+    assert lines[-1] == f"{'nope':<15} {'-':<10} Error: topic nope does not exist"
 
 
 def test_a_member_with_foreign_bytes_reads_nothing_and_is_told(capsys) -> None:
