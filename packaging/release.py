@@ -48,6 +48,8 @@ def main() -> int:
     _check_compiler(pythons)
     _install_tools()
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    if not (PROJECT / f"tests/vectors/data_directories/{version}.json").exists():
+        sys.exit(f"scripts/release: no data directory of {version} is kept yet; CONTRIBUTING.md, A release, says how")
     DIST.mkdir(exist_ok=True)
     for old in DIST.glob(f"kbroker-{version}[-.]*"):
         old.unlink()

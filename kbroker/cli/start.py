@@ -39,7 +39,7 @@ def command(properties: str | None, overrides: tuple[str, ...], log_level: str |
     Start a broker in the foreground.
 
     Without a file it listens on localhost:9092 and keeps its data in ${XDG_DATA_HOME:-~/.local/share}/kbroker.
-    SIGTERM, SIGINT or `kbroker stop` stop it in order.
+    SIGTERM, SIGINT or `kbroker stop` stop it in order, and so does closing its terminal; SIGUSR1 logs its state.
     """
     require_linux()
     config = load_config(properties, overrides)

@@ -173,7 +173,9 @@ def _archive(directory: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Make the vectors of this version."""
+    """Make the vectors of this version, unless they are there: what a release has written does not change."""
+    if (VECTORS / f"{__version__}.json").exists():
+        sys.exit(f"{VECTORS}: those of {__version__} are there; another version is named in kbroker/__init__.py")
     VECTORS.mkdir(parents=True, exist_ok=True)
     expected = {}
     broker = Broker(CONFIG)
