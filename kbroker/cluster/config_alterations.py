@@ -126,7 +126,7 @@ class ConfigAlterations:
             self._write(kind, name, after)
             done.configs.setdefault(kind, {})[name] = after
             whose = kind if kind is ConfigKind.LOGGER else f"{kind} {name or '<default>'}"
-            logger.info("Configuration of %s: %s", whose, ", ".join(_told(before, after)))
+            logger.info("Configuration of %s: %s", whose, ", ".join(_told(kind, before, after)))
 
     def _alter_topic(self, name: str, resource: Resource, validate_only: bool) -> TopicState | None:
         """Return the topic with its new settings, None when they stay as they are."""
@@ -191,13 +191,15 @@ class ConfigAlterations:
         return int(name)
 
 
-def _told(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    """Yield what changed, in words; values are left out, for nobody knows which of them are secrets."""
+def _told(kind: ConfigKind, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Yield what changed, in words, without secrets; what nobody knows might be one."""
     for name in sorted({*before, *after}):
         if name not in after:
             yield f"{name} removed"
         elif before.get(name) != after[name]:
-            yield f"{name} set"
+            key = KEYS.get(kind, {}).get(name)
+            shown = kind is ConfigKind.LOGGER or (key is not None and not key.sensitive)
+            yield f"{name}={after[name]}" if shown else f"{name} set"
 
 
 def _after(resource: Resource, before: Mapping[str, str], keys: Mapping[str, Key]) -> dict[str, str]:

@@ -783,6 +783,17 @@ def test_levels_of_loggers_outlive_the_controller(house):
     assert alter(house, LOGGER, "0", {"root": "INFO"}).error_code == ErrorCode.INVALID_REQUEST
 
 
+def test_what_is_set_is_told_without_what_might_be_a_secret(house, caplog):
+    with caplog.at_level("INFO"):
+        increment(house, "", (SET, "log.roll.ms", "7"), (SET, "plugin.secret", "geheim"), resource_type=BROKER)
+        increment(house, "", (DELETE, "log.roll.ms"), resource_type=BROKER)
+        increment(house, "0", (SET, "kbroker", "ERROR"), resource_type=LOGGER)
+    assert "Configuration of brokers <default>: log.roll.ms=7, plugin.secret set" in caplog.messages
+    assert "Configuration of brokers <default>: log.roll.ms removed" in caplog.messages
+    assert "Configuration of loggers: kbroker=ERROR" in caplog.messages
+    assert "geheim" not in caplog.text
+
+
 # ---- adoption
 
 
