@@ -112,6 +112,7 @@ class ClusterWorker:
                 forget_log_levels(self._store)
             self._controller.start()
         self._follow_levels()
+        self._directory_count = len(config.log_dirs.directories)
         self._directories = [d for d in config.log_dirs.directories if d not in spec.failed_directories]
         if first_life:
             self._take_over_disk(self._directories)
@@ -174,7 +175,8 @@ class ClusterWorker:
         for garbage in plan.garbage:
             with contextlib.suppress(OSError):
                 remove_partition_directory(garbage)
-        self._controller.finish_deletions(self._controller.pending_deletions())
+        if not self._is_any_directory_away():
+            self._controller.finish_deletions(self._controller.pending_deletions())
         if plan.topics:
             self._controller.adopt(plan)
         if plan.summary:
@@ -267,8 +269,11 @@ class ClusterWorker:
         Drop the notes of deleted topics that no IO worker holds any more; come back later for the others.
 
         An IO worker that died before it was told of a deletion does not open the logs when it is born anew, but leaves
-        their directories: without the note, the next start of the broker would take them for a topic to adopt.
+        their directories: without the note, the next start of the broker would take them for a topic to adopt. So would
+        one that finds a log directory again that is offline now: till then all notes are kept.
         """
+        if self._is_any_directory_away():
+            return
         table = self._table
         serving = self._serving_io_generations()
         applied = min(table.get(table.io_worker(index), WorkerField.METADATA_VERSION) for index in range(table.io))
@@ -283,6 +288,10 @@ class ClusterWorker:
         if self._unfinished and not self._finish_planned:
             self._finish_planned = True
             self._loop.call_later(_FINISH_RETRY_MS, self._finish_again)
+
+    def _is_any_directory_away(self) -> bool:
+        """Return whether a log directory could not be used at the start, or has failed since."""
+        return len(self._directories) < self._directory_count or self._table.offline_directories() != 0
 
     def _finish_again(self) -> None:
         self._finish_planned = False

@@ -169,6 +169,39 @@ def test_a_directory_that_fails_while_running_goes_offline_alone(make: Callable[
         assert values[: len(acknowledged[partition])] == acknowledged[partition]
 
 
+def test_a_topic_deleted_while_a_directory_is_away_stays_deleted_when_it_is_back(
+    make: Callable[[int], Directories],
+) -> None:
+    """Also when the broker has been restarted without that directory meanwhile."""
+    directories = make(2)
+    broker = directories.broker
+    broker.start()
+    broker.create_topic("gone", 4)
+    broker.create_topic("kept", 4)
+    for partition in range(4):
+        for topic in ("gone", "kept"):
+            assert directories.produce(topic, partition, b"x") == (0, 0)
+    left = directories.partitions(1, "gone")
+    assert left
+    away = directories.paths[1].rename(directories.paths[1].with_name("away"))
+    directories.paths[1].write_bytes(b"no directory")
+    (lost, *_) = directories.partitions(0, "kept") ^ set(range(4))
+    eventually(lambda: directories.produce("kept", lost, b"x")[0] == ErrorCode.KAFKA_STORAGE_ERROR)
+    broker.admin().delete_topics(["gone"])["gone"].result(30)
+    broker.restart()
+    assert "gone" not in broker.admin().list_topics(timeout=30).topics
+    broker.stop()
+    directories.paths[1].unlink()
+    away.rename(directories.paths[1])
+    broker.start()
+    assert "gone" not in broker.admin().list_topics(timeout=30).topics
+    assert directories.partitions(1, "gone") == set()
+    for partition in range(4):
+        assert directories.fetch("kept", partition)[0] == 0
+    broker.restart()
+    assert "gone" not in broker.admin().list_topics(timeout=30).topics
+
+
 def test_a_worker_is_started_anew_while_the_first_directory_takes_no_run_file(
     make: Callable[[int], Directories], tmp_path: Path
 ) -> None:
