@@ -9,6 +9,7 @@ from kbroker.api.channel import CommandChannel
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.leadership import led_partition
 from kbroker.api.request import RequestContext
+from kbroker.api.topic_name import is_legal_topic_name
 from kbroker.errors import KafkaError
 from kbroker.metadata.image import PartitionState, TopicState
 from kbroker.protocol.error_codes import ErrorCode
@@ -36,8 +37,8 @@ class DescribeProducersHandler:
         """
         Answer the producers of each partition.
 
-        UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION for an empty name; NOT_LEADER_OR_FOLLOWER, upon which
-        clients ask again, when another broker leads it or its owner died.
+        UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION for a name that no topic has; NOT_LEADER_OR_FOLLOWER, upon
+        which clients ask again, when another broker leads it or its owner died.
         """
         request = context.decode(DescribeProducersRequest)
         response = DescribeProducersResponse()
@@ -47,8 +48,8 @@ class DescribeProducersHandler:
             for index in topic.partition_indexes:
                 result = PartitionResponse(partition_index=index)
                 try:
-                    if not topic.name:
-                        raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, "The name of a topic must not be empty.")
+                    if not is_legal_topic_name(topic.name):
+                        raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION)
                     calls.append((result, *led_partition(self._view, topic.name, index)))
                 except KafkaError as error:
                     _refuse(result, error.code, error.message)

@@ -57,8 +57,8 @@ class KraftHandlers:
             ApiKey.DESCRIBE_QUORUM: Handler(quorum.lowest, quorum.highest, self.handle_describe_quorum),
             ApiKey.UPDATE_FEATURES: answering(UpdateFeaturesRequest, _update_features),
             ApiKey.UNREGISTER_BROKER: answering(UnregisterBrokerRequest, self._unregister),
-            ApiKey.ADD_RAFT_VOTER: answering(AddRaftVoterRequest, _add_voter),
-            ApiKey.REMOVE_RAFT_VOTER: answering(RemoveRaftVoterRequest, _remove_voter),
+            ApiKey.ADD_RAFT_VOTER: answering(AddRaftVoterRequest, self._add_voter),
+            ApiKey.REMOVE_RAFT_VOTER: answering(RemoveRaftVoterRequest, self._remove_voter),
         }
 
     def handle_describe_quorum(self, context: RequestContext) -> None:
@@ -115,6 +115,19 @@ class KraftHandlers:
             listener = Listener(name=connection.listener_name, host=host, port=port)
             yield Node(node_id=broker.broker_id, listeners=[listener])
 
+    def _add_voter(self, request: AddRaftVoterRequest) -> AddRaftVoterResponse:
+        error, reason = self._no_voters(request.cluster_id)
+        return AddRaftVoterResponse(error_code=error, error_message=reason)
+
+    def _remove_voter(self, request: RemoveRaftVoterRequest) -> RemoveRaftVoterResponse:
+        error, reason = self._no_voters(request.cluster_id)
+        return RemoveRaftVoterResponse(error_code=error, error_message=reason)
+
+    def _no_voters(self, cluster_id: str | None) -> tuple[ErrorCode, str]:
+        if cluster_id is not None and cluster_id != self._view.image.cluster_id:
+            return ErrorCode.INCONSISTENT_CLUSTER_ID, f"This is cluster {self._view.image.cluster_id}."
+        return ErrorCode.UNSUPPORTED_VERSION, _NO_VOTERS
+
     def _unregister(self, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse:
         """Answer BROKER_ID_NOT_REGISTERED for a broker that is not alive: those leave no trace; the others serve."""
         broker_id = request.broker_id
@@ -145,11 +158,3 @@ def _why_not(update: FeatureUpdateKey) -> str:
         f"feature {update.feature} has no level {update.max_version_level} here; "
         "this version of the broker serves what it can without feature levels."
     )
-
-
-def _add_voter(_request: AddRaftVoterRequest) -> AddRaftVoterResponse:
-    return AddRaftVoterResponse(error_code=ErrorCode.UNSUPPORTED_VERSION, error_message=_NO_VOTERS)
-
-
-def _remove_voter(_request: RemoveRaftVoterRequest) -> RemoveRaftVoterResponse:
-    return RemoveRaftVoterResponse(error_code=ErrorCode.UNSUPPORTED_VERSION, error_message=_NO_VOTERS)

@@ -130,7 +130,13 @@ def _delete_share_offsets(request: DeleteShareGroupOffsetsRequest) -> DeleteShar
 
 def _streams_heartbeat(request: StreamsGroupHeartbeatRequest) -> StreamsGroupHeartbeatResponse:
     return StreamsGroupHeartbeatResponse(
-        error_code=_UNSUPPORTED, error_message=_NO_STREAMS_GROUPS, member_id=request.member_id
+        error_code=_UNSUPPORTED,
+        error_message=_NO_STREAMS_GROUPS,
+        member_id=request.member_id,
+        active_tasks=None,
+        standby_tasks=None,
+        warmup_tasks=None,
+        partitions_by_user_endpoint=None,
     )
 
 

@@ -7,12 +7,13 @@ the owner is left with sequences, offsets and the write. A request becomes one c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
 from kbroker.api.cluster_view import ClusterView
+from kbroker.api.produce_refusals import Refused, explained, refused_result
 from kbroker.api.request import RequestContext, Shortcut
 from kbroker.clock import Clock
 from kbroker.errors import KafkaError, MalformedMessage
@@ -25,7 +26,6 @@ from kbroker.protocol.produce_layout import (
     ProduceLayout,
     ProducePartition,
     ProduceResult,
-    Refusal,
     encode_one,
     encode_one_head,
     encode_produce_response,
@@ -38,12 +38,9 @@ from kbroker.protocol.record_batch import (
     ANY_RECORD_BYTES,
     HEADER_BYTES,
     TRANSACTIONAL_FLAG,
-    BatchHeader,
     NotOneBatch,
     RecordRefused,
-    RefusedRecord,
     check_batch,
-    find_refused_records,
     read_batch_header,
     validate_records,
 )
@@ -66,19 +63,8 @@ Whether the batches were written is not known. Hanging up is what a broker that 
 everything anew, in order. With an error for this request alone librdkafka would send its next one first, which was made
 up already, even where max.in.flight=1 promises order.
 """
-_BEFORE_THE_LOG: Final = frozenset(
-    {
-        ErrorCode.CORRUPT_MESSAGE,
-        ErrorCode.MESSAGE_TOO_LARGE,
-        ErrorCode.RECORD_LIST_TOO_LARGE,
-        ErrorCode.KAFKA_STORAGE_ERROR,
-    }
-)
-"""Refusals of a partition that this broker leads which do not tell, as Kafka's do not, where its log starts."""
-_NAMED_RECORDS: Final = 3
-"""Refused records that the message for a person shows; the answer names all of them."""
+_ANY_TIMESTAMP: Final = -1
 _NONE: Final = int(ErrorCode.NONE)
-_INVALID_TIMESTAMP: Final = int(ErrorCode.INVALID_TIMESTAMP)
 _PRODUCE: Final = int(ApiKey.PRODUCE)
 _LONGEST_BEGINNING: Final = 512
 _MAX_BEGINNINGS: Final = 4_096
@@ -107,19 +93,10 @@ class ProduceLimits:
     max_record_bytes: int = ANY_RECORD_BYTES
     """What one record of a compressed batch may decompress to."""
 
-
-class _Refused(KafkaError):
-    """
-    A refusal with what is known of it.
-
-    log_start_offset  of the partition; -1: not told
-    records           (index, reason) of each record to blame
-    """
-
-    def __init__(self, code: int, message: str, log_start_offset: int, records: Sequence[tuple[int, str]] = ()) -> None:
-        super().__init__(code, message)
-        self.log_start_offset = log_start_offset
-        self.records = records
+    @property
+    def max_records_bytes(self) -> int:
+        """Return what a batch may decompress to where its records are looked at."""
+        return max(MAX_RECORDS_BYTES, 8 * self.max_message_bytes)
 
 
 class _Target:
@@ -127,11 +104,11 @@ class _Target:
 
     __slots__ = (
         "checks_records",
-        "future_ms",
         "head",
         "head_version",
         "index",
         "io_index",
+        "latest_timestamp",
         "limits",
         "max_message_bytes",
         "name",
@@ -149,6 +126,7 @@ class _Target:
         partition: PartitionState,
         io_index: int,
         limits: ProduceLimits,
+        now_ms: int,
     ) -> None:
         self.name = name
         self.index = index
@@ -159,7 +137,8 @@ class _Target:
         self.limits = limits
         self.max_message_bytes = limits.max_message_bytes
         self.segment_bytes = limits.segment_bytes
-        self.future_ms = limits.future_ms
+        # Timestamps up to here were not too far in the future when this was made, so they are not now; -1: none is.
+        self.latest_timestamp = _ANY_TIMESTAMP if limits.future_ms is None else now_ms + limits.future_ms
         self.checks_records = (
             limits.compacted or limits.past_ms is not None or limits.max_record_bytes < ANY_RECORD_BYTES
         )
@@ -299,18 +278,6 @@ class _Pending:
         self.lost = False
 
 
-def _max_records_bytes(limits: ProduceLimits) -> int:
-    """Return what a batch of a topic may decompress to."""
-    return max(MAX_RECORDS_BYTES, 8 * limits.max_message_bytes)
-
-
-def _refused_result(index: int, error: KafkaError) -> ProduceResult:
-    if isinstance(error, _Refused):
-        refusal = Refusal(error.message, error.records)
-        return ProduceResult(index, error.code, log_start_offset=error.log_start_offset, refusal=refusal)
-    return ProduceResult(index, error.code, refusal=Refusal(error.message) if error.message else None)
-
-
 def _failed_unacknowledged(name: str | bytes, index: int, code: int) -> str:
     return f"Produce with acks=0 to {name!r}-{index} failed: {ErrorCode(code).name}"
 
@@ -336,7 +303,7 @@ class ProduceHandler:
         self._clock = clock
         self._limits = limits
         self._log_start_offset = log_start_offset
-        self._recent_ms = clock.wall_ms()
+        self._looked_ms = clock.wall_ms()
         self._targets: dict[tuple[str | bytes, int], _Target] = {}
         self._image: MetadataImage | None = None
         # Counts the images that were used.
@@ -347,12 +314,15 @@ class ProduceHandler:
 
     def look_at_clock(self) -> None:
         """
-        Note what time it is; to be called every second or so.
+        Notice that the clock was set back; to be called every second or so.
 
-        Timestamps are held against the time last noted, which costs nothing, and before one is refused against the
-        time it is: only a clock that was set back makes the noted one matter, until the next call.
+        Timestamps are held against the time when their target was found, and before one is refused for lying too far
+        ahead against the time it is: the usual request asks no clock.
         """
-        self._recent_ms = self._clock.wall_ms()
+        now_ms = self._clock.wall_ms()
+        if now_ms < self._looked_ms:
+            self._use_new_image()
+        self._looked_ms = now_ms
 
     def handle(self, context: RequestContext) -> None:
         """Answer a Produce request."""
@@ -380,7 +350,7 @@ class ProduceHandler:
                     target = self._target(context.client_id, name, partition.partition, acks)
                     self._check(context, target, partition.position, partition.size_bytes)
                 except KafkaError as error:
-                    results.append(_refused_result(partition.partition, error))
+                    results.append(refused_result(partition.partition, error))
                     continue
                 io_index = target.io_index
                 if io_index not in entries:
@@ -442,7 +412,7 @@ class ProduceHandler:
 
     def _refuse_one(self, context: RequestContext, acks: int, name: str | bytes, index: int, error: KafkaError) -> None:
         pending = _Pending(context, acks)
-        pending.topics.append((name, [_refused_result(index, error)]))
+        pending.topics.append((name, [refused_result(index, error)]))
         self._answer(pending)
 
     def _shortcut(self, context: RequestContext, begun: _Begun, partition: ProducePartition) -> Shortcut | None:
@@ -532,7 +502,7 @@ class ProduceHandler:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"cannot append to internal topic {target.topic.name}")
         least = target.limits.min_insync_replicas
         if acks == -1 and len(target.partition.isr) < least:
-            raise _Refused(
+            raise Refused(
                 ErrorCode.NOT_ENOUGH_REPLICAS,
                 f"{len(target.partition.isr)} replicas in sync, min.insync.replicas={least}",
                 self._log_start_offset(target.row),
@@ -543,7 +513,6 @@ class ProduceHandler:
         """Check a partition's records, `size` bytes at `position`; raises KafkaError for what is wrong with them."""
         if size < 0:
             raise KafkaError(ErrorCode.INVALID_RECORD, "the partition's records are null")
-        future_ms = target.future_ms
         try:
             attributes = check_batch(
                 context.buffer,
@@ -552,7 +521,7 @@ class ProduceHandler:
                 context.api_version,
                 target.max_message_bytes,
                 target.segment_bytes,
-                None if future_ms is None else self._recent_ms + future_ms,
+                target.latest_timestamp,
             )
             if attributes & TRANSACTIONAL_FLAG:
                 raise KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not served in this version")
@@ -570,7 +539,7 @@ class ProduceHandler:
             read_batch_header(records, 0),
             keys_required=limits.compacted,
             earliest_timestamp=earliest,
-            max_bytes=_max_records_bytes(limits),
+            max_bytes=limits.max_records_bytes,
             max_record_bytes=limits.max_record_bytes,
         )
 
@@ -578,45 +547,27 @@ class ProduceHandler:
         """
         Raise a refusal with all that is known of it.
 
-        Returns after all when a timestamp was too far ahead only of the time last noted, and all else is well.
+        Returns after all when a timestamp was too far ahead only of the time when the target was found.
         """
         now_ms = self._clock.wall_ms()
-        log_start_offset = -1 if error.code in _BEFORE_THE_LOG else self._log_start_offset(target.row)
-        refused: list[RefusedRecord] = []
-        if isinstance(error, RecordRefused):
-            records = context.buffer[position : position + size]
-            header = read_batch_header(records, 0)
-            future_ms = target.future_ms
-            if future_ms is not None and self._recent_ms + future_ms < header.max_timestamp <= now_ms + future_ms:
-                self._recent_ms = now_ms
+        limits = target.limits
+        latest = None if limits.future_ms is None else now_ms + limits.future_ms
+        records = context.buffer[position : position + size]
+        known = target.latest_timestamp
+        if isinstance(error, RecordRefused) and latest is not None and known < latest:
+            target.latest_timestamp = latest
+            if known < read_batch_header(records, 0).max_timestamp <= latest:
                 self._check(context, target, position, size)
                 return
-            refused = self._refused_records(records, header, target.limits, now_ms)
-        if not refused:
-            raise _Refused(error.code, error.message, log_start_offset) from error
-        # A wrong timestamp outweighs a missing key, as in Kafka.
-        code = max(refused, key=lambda record: record.error_code == _INVALID_TIMESTAMP).error_code
-        shown = "; ".join(f"record {record.number}: {record.reason}" for record in refused[:_NAMED_RECORDS])
-        more = f"; and {len(refused) - _NAMED_RECORDS} more" if len(refused) > _NAMED_RECORDS else ""
-        named = [(record.number, record.reason) for record in refused]
-        raise _Refused(code, f"the batch is refused because of its records: {shown}{more}", log_start_offset, named)
-
-    @staticmethod
-    def _refused_records(
-        records: memoryview, header: BatchHeader, limits: ProduceLimits, now_ms: int
-    ) -> list[RefusedRecord]:
-        try:
-            return find_refused_records(
-                records,
-                header,
-                keys_required=limits.compacted,
-                earliest_timestamp=None if limits.past_ms is None else now_ms - limits.past_ms,
-                latest_timestamp=None if limits.future_ms is None else now_ms + limits.future_ms,
-                max_bytes=_max_records_bytes(limits),
-            )
-        except KafkaError:
-            # Records that cannot be read at all: what was found before has to do.
-            return []
+        raise explained(
+            error,
+            records,
+            self._log_start_offset(target.row),
+            keys_required=limits.compacted,
+            earliest_timestamp=None if limits.past_ms is None else now_ms - limits.past_ms,
+            latest_timestamp=latest,
+            max_bytes=limits.max_records_bytes,
+        )
 
     def _find(self, name: str | bytes, index: int) -> _Target:
         view = self._view
@@ -633,4 +584,6 @@ class ProduceHandler:
         partition = topic.partitions[index]
         if partition.leader != view.broker_id:
             raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
-        return _Target(name, index, topic, partition, view.owner(topic, partition), self._limits(topic))
+        return _Target(
+            name, index, topic, partition, view.owner(topic, partition), self._limits(topic), self._clock.wall_ms()
+        )

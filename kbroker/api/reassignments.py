@@ -58,7 +58,10 @@ class ReassignmentHandlers:
         records, ELIGIBLE_LEADERS_NOT_AVAILABLE; UNKNOWN_TOPIC_OR_PARTITION.
         """
         election = request.election_type
-        if request.topic_partitions is None:
+        known = election in (_PREFERRED, _UNCLEAN)
+        if request.topic_partitions is None and not known:
+            asked = {}
+        elif request.topic_partitions is None:
             asked = {
                 topic.name: [part.partition for part in topic.partitions if part.leader == NO_LEADER]
                 for topic in self._view.image.topics.values()
@@ -74,9 +77,9 @@ class ReassignmentHandlers:
                 error = self._why_not_elected(name, index, election)
                 partitions.append(PartitionResult(partition_id=index, error_code=error.code, error_message=str(error)))
             results.append(ReplicaElectionResult(topic=name, partition_result=partitions))
-        known = election in (_PREFERRED, _UNCLEAN)
+        refused = not known and request.topic_partitions != []
         return ElectLeadersResponse(
-            error_code=ErrorCode.NONE if known else ErrorCode.INVALID_REQUEST, replica_election_results=results
+            error_code=ErrorCode.INVALID_REQUEST if refused else ErrorCode.NONE, replica_election_results=results
         )
 
     def _why_not_elected(self, name: str, index: int, election: int) -> KafkaError:

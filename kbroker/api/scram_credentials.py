@@ -57,14 +57,20 @@ def _alter(request: AlterUserScramCredentialsRequest) -> AlterUserScramCredentia
             ErrorCode.RESOURCE_NOT_FOUND,
             f"User {deletion.name} has no SCRAM credential to delete.",
         )
+    seen: set[tuple[str, int]] = set()
     for upsertion in request.upsertions:
-        refused[upsertion.name] = (
-            _bad_user(upsertion.name, upsertion.mechanism)
+        name, key = upsertion.name, (upsertion.name, upsertion.mechanism)
+        if key in seen:
+            refused[name] = (ErrorCode.DUPLICATE_RESOURCE, f"User {name} is named twice in one request.")
+        seen.add(key)
+        refused.setdefault(
+            name,
+            _bad_user(name, upsertion.mechanism)
             or _bad_iterations(upsertion.iterations)
             or (
                 ErrorCode.UNSUPPORTED_VERSION,
                 "SASL is not served in this version of the broker: a SCRAM credential would be of no use.",
-            )
+            ),
         )
     return AlterUserScramCredentialsResponse(
         results=[

@@ -5,12 +5,14 @@ none. A producer learns it earlier, from FindCoordinator and InitProducerId.
     AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit    no producer id belongs to the transactional id
     DescribeTransactions ListTransactions                        not found, none
     WriteTxnMarkers                                              refused: what ends a transaction comes later
+
+An empty transactional id is told for what it is, and so is a partition that does not exist.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from kbroker.api.cluster_view import ClusterView
@@ -63,37 +65,16 @@ _STATES: Final = frozenset(
 """What a transaction may be, by the names that ListTransactions filters by."""
 
 
-def _add_partitions(request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse:
-    return AddPartitionsToTxnResponse(
-        results_by_transaction=[
-            AddPartitionsToTxnResult(
-                transactional_id=transaction.transactional_id, topic_results=_not_added(transaction.topics)
-            )
-            for transaction in request.transactions
-        ],
-        results_by_topic_v3_and_below=_not_added(request.v3_and_below_topics),
-    )
+def _add_offsets(request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse:
+    return AddOffsetsToTxnResponse(error_code=_no_mapping(request.transactional_id))
 
 
-def _not_added(topics: Iterable[AddPartitionsToTxnTopic]) -> list[AddPartitionsToTxnTopicResult]:
-    return [
-        AddPartitionsToTxnTopicResult(
-            name=topic.name,
-            results_by_partition=[
-                AddPartitionsToTxnPartitionResult(partition_index=index, partition_error_code=_NO_MAPPING)
-                for index in topic.partitions
-            ],
-        )
-        for topic in topics
-    ]
+def _end(request: EndTxnRequest) -> EndTxnResponse:
+    return EndTxnResponse(error_code=_no_mapping(request.transactional_id))
 
 
-def _add_offsets(_request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse:
-    return AddOffsetsToTxnResponse(error_code=_NO_MAPPING)
-
-
-def _end(_request: EndTxnRequest) -> EndTxnResponse:
-    return EndTxnResponse(error_code=_NO_MAPPING)
+def _no_mapping(transactional_id: str) -> ErrorCode:
+    return _NO_MAPPING if transactional_id else ErrorCode.INVALID_REQUEST
 
 
 def _commit_offsets(request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse:
@@ -143,7 +124,7 @@ class TransactionHandlers:
     def table(self) -> Mapping[int, Handler]:
         """Return the handlers by API key."""
         return {
-            ApiKey.ADD_PARTITIONS_TO_TXN: answering(AddPartitionsToTxnRequest, _add_partitions),
+            ApiKey.ADD_PARTITIONS_TO_TXN: answering(AddPartitionsToTxnRequest, self._add_partitions),
             ApiKey.ADD_OFFSETS_TO_TXN: answering(AddOffsetsToTxnRequest, _add_offsets),
             ApiKey.END_TXN: answering(EndTxnRequest, _end),
             ApiKey.WRITE_TXN_MARKERS: answering(WriteTxnMarkersRequest, self._write_markers),
@@ -151,6 +132,38 @@ class TransactionHandlers:
             ApiKey.DESCRIBE_TRANSACTIONS: answering(DescribeTransactionsRequest, _describe),
             ApiKey.LIST_TRANSACTIONS: answering(ListTransactionsRequest, _list),
         }
+
+    def _add_partitions(self, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse:
+        return AddPartitionsToTxnResponse(
+            results_by_transaction=[
+                AddPartitionsToTxnResult(
+                    transactional_id=transaction.transactional_id, topic_results=self._not_added(transaction.topics)
+                )
+                for transaction in request.transactions
+            ],
+            results_by_topic_v3_and_below=self._not_added(request.v3_and_below_topics),
+        )
+
+    def _not_added(self, topics: list[AddPartitionsToTxnTopic]) -> list[AddPartitionsToTxnTopicResult]:
+        """Answer partitions of one transaction: with one that does not exist, the others are not even tried."""
+        partition = self._view.image.partition
+        complete = all(partition(topic.name, index) is not None for topic in topics for index in topic.partitions)
+        known = _NO_MAPPING if complete else ErrorCode.OPERATION_NOT_ATTEMPTED
+        return [
+            AddPartitionsToTxnTopicResult(
+                name=topic.name,
+                results_by_partition=[
+                    AddPartitionsToTxnPartitionResult(
+                        partition_index=index,
+                        partition_error_code=(
+                            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if partition(topic.name, index) is None else known
+                        ),
+                    )
+                    for index in topic.partitions
+                ],
+            )
+            for topic in topics
+        ]
 
     def _write_markers(self, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse:
         return WriteTxnMarkersResponse(

@@ -240,7 +240,7 @@ def check_batch(
     api_version: int,
     max_message_bytes: int,
     max_segment_bytes: int,
-    max_timestamp: int | None,
+    max_timestamp: int,
 ) -> int:
     """
     Check the one batch a produce request may carry for a partition, as far as that is cheap; return its attributes.
@@ -250,7 +250,7 @@ def check_batch(
     api_version        of the Produce request; zstd needs 7
     max_message_bytes  the topic's max.message.bytes
     max_segment_bytes  the topic's segment.bytes
-    max_timestamp      latest timestamp accepted (now + message.timestamp.after.max.ms); None: any
+    max_timestamp      latest timestamp accepted (now + message.timestamp.after.max.ms); -1: any
 
     Raises NotOneBatch with INVALID_RECORD (none, several, a torn one, old magic in a version that forbids it),
     CORRUPT_MESSAGE (a size or magic that no batch has) or UNSUPPORTED_FOR_MESSAGE_FORMAT, and KafkaError with the code
@@ -264,6 +264,7 @@ def check_batch(
     magic: int
     attributes: int
     last_offset_delta: int
+    batch_max_timestamp: int
     record_count: int
     (
         base_offset,
@@ -302,7 +303,7 @@ def check_batch(
         raise KafkaError(ErrorCode.INVALID_RECORD, f"sequence {base_sequence} of producer {producer_id}")
     if attributes & LOG_APPEND_TIME_FLAG:
         raise RecordRefused(ErrorCode.INVALID_TIMESTAMP, "producers may not set the timestamp type to LogAppendTime")
-    if max_timestamp is not None and batch_max_timestamp > max_timestamp:
+    if 0 <= max_timestamp < batch_max_timestamp:
         raise RecordRefused(
             ErrorCode.INVALID_TIMESTAMP, f"timestamp {batch_max_timestamp} is later than {max_timestamp}"
         )

@@ -62,12 +62,13 @@ def test_owners_are_asked_and_their_answers_collected(world, describe) -> None:
 def test_what_cannot_be_asked_is_told_beside_what_can(world, describe) -> None:
     world.add_topic("t")
     world.add_topic("elsewhere", leader=7)
-    exchange = describe(("t", [0, 9]), ("unknown", [0]), ("", [0]), ("elsewhere", [0]))
+    exchange = describe(("t", [0, 9]), ("unknown", [0]), ("", [0]), ("a b", [0]), ("elsewhere", [0]))
     world.channel.calls[0].done({"error": 56, "producers": []})
     assert codes(exchange) == [
         ("t", [(0, 56), (9, 3)]),
         ("unknown", [(0, 3)]),
         ("", [(0, 17)]),
+        ("a b", [(0, 17)]),
         ("elsewhere", [(0, 6)]),
     ]
 

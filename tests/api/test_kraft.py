@@ -79,7 +79,14 @@ def test_features_have_no_levels(ask, version: int) -> None:
 
 
 def test_there_are_no_voters_to_add_or_remove(ask) -> None:
-    added = ask(ApiKey.ADD_RAFT_VOTER, AddRaftVoterRequest()).response(AddRaftVoterResponse)
-    removed = ask(ApiKey.REMOVE_RAFT_VOTER, RemoveRaftVoterRequest()).response(RemoveRaftVoterResponse)
-    assert (added.error_code, removed.error_code) == (35, 35)
-    assert "without a quorum" in added.error_message
+    for cluster_id, code, reason in (
+        (None, 35, "without a quorum"),
+        ("cluster-of-the-test-00", 35, "without a quorum"),
+        ("another", 104, "This is cluster cluster-of-the-test-00."),
+    ):
+        request = AddRaftVoterRequest(cluster_id=cluster_id)
+        added = ask(ApiKey.ADD_RAFT_VOTER, request).response(AddRaftVoterResponse)
+        removal = RemoveRaftVoterRequest(cluster_id=cluster_id)
+        removed = ask(ApiKey.REMOVE_RAFT_VOTER, removal).response(RemoveRaftVoterResponse)
+        assert (added.error_code, removed.error_code) == (code, code)
+        assert reason in added.error_message

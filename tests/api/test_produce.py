@@ -412,9 +412,11 @@ def test_a_refusal_tells_where_the_log_starts_where_kafka_does(
 def test_timestamps_are_held_against_the_time_it_is(produced: Produced) -> None:
     """The handler notes the time now and then only; that must neither refuse nor let through what it should not."""
     produced.world.add_topic("t")
+    produced.ask(("t", 0, batch()))
     produced.clock.advance(10 * HOUR_MS)
+    produced.handler.look_at_clock()
     produced.ask(("t", 0, batch(timestamp=NOW_MS + 11 * HOUR_MS)))
-    assert len(produced.owners.appends) == 1
+    assert len(produced.owners.appends) == 2
     refused = produced.ask(("t", 0, batch(timestamp=NOW_MS + 11 * HOUR_MS + 1)))
     assert refused.code() == ErrorCode.INVALID_TIMESTAMP
     produced.clock.advance(-10 * HOUR_MS)

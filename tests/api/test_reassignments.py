@@ -72,6 +72,9 @@ def test_there_are_two_kinds_of_election(world, ask) -> None:
     world.add_topic("t")
     response = elected(ask, [TopicPartitions(topic="t", partitions=[0])], 7)
     assert (response.error_code, codes(response)) == (42, [("t", [(0, 42)])])
+    everywhere, nowhere = elected(ask, None, 7), elected(ask, [], 7)
+    assert (everywhere.error_code, codes(everywhere)) == (42, [])
+    assert (nowhere.error_code, codes(nowhere)) == (0, [])
 
 
 @pytest.mark.parametrize("version", range(2))

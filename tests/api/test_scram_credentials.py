@@ -64,3 +64,10 @@ def test_a_credential_is_not_taken_as_it_would_be_of_no_use(world) -> None:
         ScramCredentialUpsertion(name="cid", mechanism=0, iterations=4096),
     ]
     assert altered(world, upsertions=upsertions) == [("ann", 35), ("bob", 93), ("cid", 33)]
+
+
+def test_of_a_user_named_more_than_once_the_first_mistake_is_told(world) -> None:
+    upsertion = ScramCredentialUpsertion(name="ann", mechanism=1, iterations=4096)
+    assert altered(world, upsertions=[upsertion, upsertion]) == [("ann", 92)]
+    deletion = ScramCredentialDeletion(name="ann", mechanism=1)
+    assert altered(world, deletions=[deletion], upsertions=[upsertion]) == [("ann", 91)]

@@ -41,7 +41,11 @@ def ask(world) -> Any:
 
 
 @pytest.mark.parametrize("version", range(6))
-def test_a_producer_without_transaction_adds_nothing_to_it(ask, version: int) -> None:
+@pytest.mark.parametrize(("partitions", "codes"), [(4, [NO_MAPPING, NO_MAPPING]), (2, [55, 3])])
+def test_a_producer_without_transaction_adds_nothing_to_it(
+    world, ask, version: int, partitions: int, codes: list[int]
+) -> None:
+    world.add_topic("t", partitions)
     topics = [AddPartitionsToTxnTopic(name="t", partitions=[0, 3])]
     request = AddPartitionsToTxnRequest(
         transactions=[AddPartitionsToTxnTransaction(transactional_id="x", topics=topics)],
@@ -52,15 +56,17 @@ def test_a_producer_without_transaction_adds_nothing_to_it(ask, version: int) ->
     (topic,) = (
         response.results_by_topic_v3_and_below if version < 4 else response.results_by_transaction[0].topic_results
     )
-    codes = [(one.partition_index, one.partition_error_code) for one in topic.results_by_partition]
-    assert (topic.name, codes) == ("t", [(0, NO_MAPPING), (3, NO_MAPPING)])
+    results = [(one.partition_index, one.partition_error_code) for one in topic.results_by_partition]
+    assert (topic.name, results) == ("t", list(zip((0, 3), codes, strict=True)))
 
 
 @pytest.mark.parametrize("version", range(5))
 def test_nor_offsets_nor_an_end(ask, version: int) -> None:
-    added = ask(ApiKey.ADD_OFFSETS_TO_TXN, AddOffsetsToTxnRequest(), version).response(AddOffsetsToTxnResponse)
-    ended = ask(ApiKey.END_TXN, EndTxnRequest(), version).response(EndTxnResponse)
-    assert (added.error_code, ended.error_code) == (NO_MAPPING, NO_MAPPING)
+    for name, code in (("x", NO_MAPPING), ("", 42)):
+        request = AddOffsetsToTxnRequest(transactional_id=name)
+        added = ask(ApiKey.ADD_OFFSETS_TO_TXN, request, version).response(AddOffsetsToTxnResponse)
+        ended = ask(ApiKey.END_TXN, EndTxnRequest(transactional_id=name), version).response(EndTxnResponse)
+        assert (added.error_code, ended.error_code) == (code, code)
     partitions = [TxnOffsetCommitRequestPartition(partition_index=4)]
     request = TxnOffsetCommitRequest(topics=[TxnOffsetCommitRequestTopic(name="t", partitions=partitions)])
     (topic,) = ask(ApiKey.TXN_OFFSET_COMMIT, request, version).response(TxnOffsetCommitResponse).topics

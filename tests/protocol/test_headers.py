@@ -78,6 +78,7 @@ def test_response_headers_have_tags_in_flexible_versions_but_never_for_api_versi
     assert encode_response_header(0, 8, 5) == bytes.fromhex("00000005")
     assert encode_response_header(0, 9, 5) == bytes.fromhex("00000005 00")
     assert encode_response_header(18, 4, -5) == bytes.fromhex("fffffffb")
+    assert encode_response_header(18, 0x7FFF, -5) == bytes.fromhex("fffffffb"), "in no version, however new"
     assert encode_response_header(12345, 9, 5) == bytes.fromhex("00000005")
     assert encode_response_header(18, 0x7FFF, 5) == bytes.fromhex("00000005")
     assert encode_response_header(17, 0x7FFF, 5) == bytes.fromhex("00000005")

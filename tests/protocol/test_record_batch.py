@@ -62,7 +62,7 @@ def validated(content: bytes | bytearray, api_version: int = 9, **options: int) 
         api_version,
         options.get("max_message_bytes", 1 << 20),
         options.get("max_segment_bytes", 1 << 30),
-        options.get("max_timestamp"),
+        options.get("max_timestamp", -1),
     )
     return read_batch_header(content, 0)
 
