@@ -23,7 +23,7 @@ from typing import Any, Self
 import setproctitle
 
 from kbroker import __version__
-from kbroker.cli.directory_lock import lock_directory
+from kbroker.cli.directory_lock import DirectoryLocks
 from kbroker.cli.run_file import RUN_FILE_NAME, RUN_FILE_VERSION, remove_run_files
 from kbroker.clock import SystemClock
 from kbroker.cluster import worker as cluster_worker
@@ -96,7 +96,8 @@ def _run(
     set_process_prefix("supervisor")
     _raise_descriptor_limit()
     _keep_files_private(config.log_dirs.directories[0])
-    directories, failed = _usable_directories(config.log_dirs.directories)
+    locks = DirectoryLocks()
+    directories, failed = _usable_directories(config.log_dirs.directories, locks)
     # What a broker that was killed left there must not be taken for ours.
     remove_run_files(directories)
     broker_id = config.identity.broker_id
@@ -127,6 +128,7 @@ def _run(
         signals=signals,
         notifier=notifier,
         ready=_announcer(shared, registration, listeners, directories, started),
+        check=locks.look_after,
         lifeline=lifeline,
     )
     setproctitle.setproctitle(readable(f"kbroker: supervisor {directories[0]}"))
@@ -135,7 +137,7 @@ def _run(
     gc.freeze()
     gc.enable()
     failure = supervisor.run()
-    remove_run_files(directories)
+    remove_run_files(locks.held())
     if failure is not None:
         logger.error("Stopped: %s", failure)
         return 1
@@ -189,7 +191,7 @@ def _keep_files_private(directory: str) -> None:
     os.umask(os.umask(_NOBODY_ELSE) | (_NO_OTHERS if group_reads else _NOBODY_ELSE))
 
 
-def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def _usable_directories(directories: tuple[str, ...], locks: DirectoryLocks) -> tuple[list[str], list[str]]:
     """Lock the log directories; return those that can be used, and those that the broker starts without."""
     usable: list[str] = []
     failed: list[str] = []
@@ -203,7 +205,7 @@ def _usable_directories(directories: tuple[str, ...]) -> tuple[list[str], list[s
             same = places.setdefault((status.st_dev, status.st_ino), directory)
             if same != directory:
                 raise StartupError(f"log.dirs={directory}: the same directory as {same}; name it once")
-            lock_directory(directory)
+            locks.take(directory)
             usable.append(directory)
         except OSError as error:
             failed.append(directory)

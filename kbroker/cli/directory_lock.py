@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import struct
 import time
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kbroker.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 _PATIENCE_S = 10.0
@@ -52,9 +55,11 @@ class LockHolder:
         return f"process {self.pid} ({command})" if command else f"process {self.pid}"
 
 
-def lock_directory(directory: str) -> int:
+def lock_directory(directory: str, patience_s: float | None = None) -> int:
     """
     Lock `directory` for this process and the workers it forks; return the descriptor that holds the lock.
+
+    patience_s  how long to wait for workers of a broker that was killed; None: as a start does
 
     Raises StartupError naming the holder; OSError when the directory cannot be written, or its file system cannot lock.
     """
@@ -68,7 +73,7 @@ def lock_directory(directory: str) -> int:
                 f"log.dirs={directory}: in use by {holder or 'another process'}; "
                 f"{stop} or start this broker with another directory"
             )
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + (_PATIENCE_S if patience_s is None else patience_s)
         while not _try_lock(fd, fcntl.F_OFD_SETLK, _WORKERS):
             if time.monotonic() > deadline:
                 left = ", ".join(map(str, _processes_with_open(fd))) or "not visible here"
@@ -81,6 +86,58 @@ def lock_directory(directory: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+class DirectoryLocks:
+    """The locks of a running broker's log directories; who removes a lock file must not let a second broker in."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[int, os.stat_result]] = {}
+
+    def take(self, directory: str) -> None:
+        """Lock a directory; raises what lock_directory raises."""
+        fd = lock_directory(directory)
+        self._held[directory] = (fd, os.stat(directory))
+
+    def held(self) -> list[str]:
+        """Return the directories that nobody else can have taken."""
+        return [
+            directory for directory, (fd, _) in self._held.items() if _is_at(fd, os.path.join(directory, LOCK_FILE))
+        ]
+
+    def look_after(self) -> str | None:
+        """
+        Lock each directory anew whose lock file was removed; return why the broker must end when another came first.
+
+        Costs a call of the system per directory.
+        """
+        for directory, (fd, place) in self._held.items():
+            if _is_at(fd, os.path.join(directory, LOCK_FILE)):
+                continue
+            try:
+                # One that was itself removed or unmounted is not ours to make anything in.
+                if not os.path.samestat(os.stat(directory), place):
+                    continue
+                self._held[directory] = (lock_directory(directory, patience_s=0), place)
+            except OSError:
+                continue
+            except StartupError as error:
+                return f"{error}. The lock file of this broker was removed there; it ends before both write"
+            os.close(fd)
+            logger.warning("%s was removed and is there again; nobody but the broker may", f"{directory}/{LOCK_FILE}")
+        return None
+
+
+def _is_at(fd: int, path: str) -> bool:
+    """Return whether an open file is still what lies at a path; when that cannot be told, it is."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def lock_holder(directory: str) -> LockHolder | None:

@@ -49,6 +49,7 @@ class Supervisor:
     mains     what each kind of worker runs
     signals   open already
     ready     called with the workers' pids when every worker is ready, and again whenever one was started anew
+    check     called every half second; returns why the broker must end at once, its logs as they are, or None
     lifeline  a descriptor whose end of file means "nobody needs this broker any more", or None
     """
 
@@ -60,12 +61,14 @@ class Supervisor:
         signals: SignalPipe,
         notifier: Notifier,
         ready: Callable[[dict[str, int]], None],
+        check: Callable[[], str | None],
         lifeline: int | None,
     ) -> None:
         self._shared = shared
         self._table = shared.workers
         self._notifier = notifier
         self._on_ready = ready
+        self._check = check
         self._lifeline = lifeline
         self._signals = signals
         self._workers = [
@@ -119,9 +122,21 @@ class Supervisor:
                 next_check = now + _CHECK_INTERVAL_MS
                 self._check_heartbeats(now)
                 self._notifier.send_again()
+                self._end_at_once(self._check())
             self._pat_watchdog(now)
         self._stop()
         return self._failure
+
+    def _end_at_once(self, reason: str | None) -> None:
+        """Kill the workers, so that not even a log is closed, if there is a reason."""
+        if reason is None:
+            return
+        self._failure = reason
+        self._stop_requested = True
+        for worker in self._workers:
+            if worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
 
     def _pat_watchdog(self, now: int) -> None:
         interval_ms = self._notifier.watchdog_interval_ms

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from kbroker.cli import directory_lock
-from kbroker.cli.directory_lock import LOCK_FILE, LockHolder, lock_directory, lock_holder, workers_are_left
+from kbroker.cli.directory_lock import (
+    LOCK_FILE,
+    DirectoryLocks,
+    LockHolder,
+    lock_directory,
+    lock_holder,
+    workers_are_left,
+)
 from kbroker.errors import StartupError
 
 
@@ -97,6 +104,41 @@ def test_a_holder_of_another_pid_namespace_is_no_process_here(tmp_path: Path) ->
             check=True,
         ).stdout
     assert seen.startswith("0 a process that cannot be seen from here")
+
+
+def test_a_lock_file_that_was_removed_lets_nobody_else_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As start scripts do that mean to clear away what a killed broker left."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    locks = DirectoryLocks()
+    locks.take(str(directory))
+    assert locks.look_after() is None
+    assert not caplog.text
+    (directory / LOCK_FILE).unlink()
+    assert locks.held() == []
+    assert locks.look_after() is None
+    assert "was removed" in caplog.text
+    assert locks.held() == [str(directory)]
+    pid = os.fork()
+    if not pid:
+        try:
+            lock_directory(str(directory))
+        except StartupError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+    (directory / LOCK_FILE).unlink()
+    with holder(directory, "kbroker") as other:
+        reason = locks.look_after()
+    assert reason is not None
+    assert f"in use by process {other} " in reason
+
+    (directory / LOCK_FILE).unlink()
+    directory.rmdir()
+    directory.mkdir()
+    assert locks.look_after() is None
+    assert not (directory / LOCK_FILE).exists(), "what lies there now is not the broker's"
 
 
 def test_a_directory_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:

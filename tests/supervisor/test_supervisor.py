@@ -57,6 +57,7 @@ class Running:
                 signals=signals,
                 notifier=Notifier({}),
                 ready=lambda pids: self.tell("ready " + json.dumps(pids)),
+                check=lambda: "the directory is another's" if self.table.get(0, WorkerField.BYTES_OUT) else None,
                 lifeline=self.lifeline_end,
             )
             failure = supervisor.run()
@@ -304,6 +305,15 @@ def test_a_stop_asked_for_during_the_start_starts_no_worker(run: Callable[..., R
     running = run(before=lambda _running: os.kill(os.getpid(), signal.SIGTERM))
     assert running.end()[0] is None
     assert not [line for line in running.lines if line.startswith("start")]
+
+
+def test_a_broker_that_must_end_at_once_closes_no_log(run: Callable[..., Running]) -> None:
+    """Another broker writes there already."""
+    running = run(_CHECK_INTERVAL_MS=20)
+    running.pids()
+    running.table.set(0, WorkerField.BYTES_OUT, 1)
+    assert running.end() == ("the directory is another's", False)
+    assert not [line for line in running.lines if line.startswith("stop")]
 
 
 def test_children_that_are_no_workers_are_reaped_and_workers_keep_their_exit_codes(run: Callable[..., Running]) -> None:

@@ -296,6 +296,17 @@ def test_what_a_killed_broker_left_names_nobody(tmp_path: Path) -> None:
         assert not path.exists()
 
 
+def test_a_lock_file_that_somebody_removes_is_there_again(tmp_path: Path) -> None:
+    with started(tmp_path) as broker:
+        (broker.directory / ".lock").unlink()
+        eventually((broker.directory / ".lock").exists)
+        second = kbroker("start", "--override", f"log.dirs={broker.directory}")
+        assert f"in use by process {broker.process.pid} " in second.stderr
+        assert kbroker("stop", "--data-dir", str(broker.directory)).returncode == 0
+        assert broker.process.wait(20) == 0
+        assert "Stopped in order" in broker.log_text()
+
+
 def test_a_directory_named_twice_is_refused_with_the_reason(tmp_path: Path) -> None:
     """By a link it looks like two; locking it twice would let go of the lock."""
     (tmp_path / "one").mkdir()
