@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient
 
-ConfigValue: TypeAlias = str | int | float | bool
-"""What a key of server.properties may be given as."""
+ConfigValue: TypeAlias = str | int | float | bool | None
+"""What a key of server.properties may be given as; None: not set, also where DEFAULTS would set it."""
 
 RUN_FILE_NAME = "kbroker-run.json"
 """In the first log directory of a running broker: its pid, its listeners with their real ports, its workers."""
@@ -104,7 +104,8 @@ class Broker:
         stop_timeout_s: float = 30.0,
         log_level: str | None = None,
     ) -> None:
-        self._config: dict[str, str] = {**DEFAULTS, **{name: str(value) for name, value in (config or {}).items()}}
+        wanted: Mapping[str, ConfigValue] = {**DEFAULTS, **(config or {})}
+        self._config = {name: str(value) for name, value in wanted.items() if value is not None}
         self._log_level = log_level
         self._given_data_dir = None if data_dir is None else Path(data_dir)
         self._start_timeout_s = start_timeout_s
@@ -491,23 +492,21 @@ class Broker:
         config = dict(self._config)
         config["log.dirs"] = ",".join(map(str, self.log_dirs))
         config.pop("log.dir", None)
-        entries = [entry.strip() for entry in config["listeners"].split(",")]
-        if self._listeners:
-            ports = {str(listener["name"]): listener["port"] for listener in self._listeners}
-            entries = [
-                f"{entry.rpartition(':')[0]}:{ports.get(entry.partition('://')[0].upper(), 0)}" for entry in entries
-            ]
-        else:
-            entries = [self._with_port_held(entry) for entry in entries]
-        config["listeners"] = ",".join(entries)
+        if "listeners" in config:
+            entries = [entry.strip() for entry in config["listeners"].split(",")]
+            config["listeners"] = ",".join(map(self._with_port_kept, entries))
         return (f"{key}={value}" for key, value in config.items())
 
-    def _with_port_held(self, entry: str) -> str:
-        """Return an entry of `listeners` with a port that stays ours over restarts where it says 0."""
+    def _with_port_kept(self, entry: str) -> str:
+        """Return an entry of `listeners` with the port of the start before, or one that stays ours where it says 0."""
         before, _, port = entry.rpartition(":")
+        name, _, host = before.partition("://")
+        for listener in self._listeners:
+            if listener["name"] == name.upper():
+                return f"{before}:{listener['port']}"
         if port != "0":
             return entry
-        number, held = hold_free_port(before.partition("://")[2].strip("[]"))
+        number, held = hold_free_port(host.strip("[]"))
         self._held_ports += held
         return f"{before}:{number}"
 

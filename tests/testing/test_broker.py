@@ -102,8 +102,9 @@ def test_a_key_that_no_broker_has_fails_and_leaves_nothing(key: str, hint: str) 
         _ = broker.directory
 
 
-def test_values_may_be_numbers_and_truth_values() -> None:
-    with Broker({"num.partitions": 3, "auto.create.topics.enable": True}, log_level="ERROR") as broker:
+def test_values_may_be_numbers_truth_values_and_nothing() -> None:
+    config = {"num.partitions": 3, "auto.create.topics.enable": True, "group.initial.rebalance.delay.ms": None}
+    with Broker(config, log_level="ERROR") as broker:
         broker.produce("made-by-use", "x", partition=2)
         assert broker.log_text() == ""
 
