@@ -10,9 +10,10 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from apache_kafka import KafkaServer
 from clients import Confluent
 from confluent_kafka.admin import AdminClient, OffsetSpec
-from kafka_tools import KafkaServer, KafkaTools
+from kafka_tools import KafkaTools
 
 from kbroker.testing import Broker
 
@@ -46,7 +47,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """Yield log directories of a real Kafka, after an orderly stop and after kill -9, over several segments."""
     tools = KafkaTools("3.9")
     directory = tmp_path_factory.mktemp("kafka")
-    server = KafkaServer(tools, directory)
+    server = KafkaServer(tools.version, directory)
     try:
         server.start()
         address = server.bootstrap_servers
