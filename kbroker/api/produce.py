@@ -566,7 +566,6 @@ class ProduceHandler:
             keys_required=limits.compacted,
             earliest_timestamp=None if limits.past_ms is None else now_ms - limits.past_ms,
             latest_timestamp=latest,
-            max_bytes=limits.max_records_bytes,
         )
 
     def _find(self, name: str | bytes, index: int) -> _Target:

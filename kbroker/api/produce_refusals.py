@@ -52,7 +52,6 @@ def explained(
     keys_required: bool,
     earliest_timestamp: int | None,
     latest_timestamp: int | None,
-    max_bytes: int,
 ) -> Refused:
     """
     Return a refusal with all that is known of it.
@@ -60,26 +59,19 @@ def explained(
     error             what was found wrong first
     records           the batch, whose header can be read when a record is to blame
     log_start_offset  of the partition
-    keys_required … max_bytes  as find_refused_records takes them
-
-    Costs a microsecond per record, and what it takes to decompress them.
+    keys_required, earliest_timestamp, latest_timestamp  as find_refused_records takes them
     """
     if error.code in _BEFORE_THE_LOG:
         log_start_offset = -1
     refused: list[RefusedRecord] = []
     if isinstance(error, RecordRefused):
-        try:
-            refused = find_refused_records(
-                records,
-                read_batch_header(records, 0),
-                keys_required=keys_required,
-                earliest_timestamp=earliest_timestamp,
-                latest_timestamp=latest_timestamp,
-                max_bytes=max_bytes,
-            )
-        except KafkaError:
-            # Records that cannot be read at all: what was found first has to do.
-            refused = []
+        refused = find_refused_records(
+            records,
+            read_batch_header(records, 0),
+            keys_required=keys_required,
+            earliest_timestamp=earliest_timestamp,
+            latest_timestamp=latest_timestamp,
+        )
     if not refused:
         return Refused(error.code, error.message, log_start_offset)
     # A wrong timestamp outweighs a missing key, as in Kafka.

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fastcrc import crc32
 
 from kbroker.errors import KafkaError
-from kbroker.protocol.compression import CompressionType, compress, decompress
+from kbroker.protocol.compression import CompressionType, compress, decompress, decompress_prefix
 from kbroker.protocol.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ ANY_RECORD_BYTES: Final = 2**31 - 9
 
 MAX_REFUSED_RECORDS: Final = 10_000
 """Bad records of one batch that are named: a small batch can hold millions, and each costs the answer a line."""
+REFUSED_RECORDS_LOOKED_AT: Final = 50_000
+REFUSED_BYTES_LOOKED_AT: Final = 16 * 1024 * 1024
+"""What is looked at of a refused batch to name the bad records: others wait meanwhile."""
 
 
 class BatchHeader(NamedTuple):
@@ -451,45 +454,63 @@ def find_refused_records(
     keys_required: bool = False,
     earliest_timestamp: int | None = None,
     latest_timestamp: int | None = None,
-    max_bytes: int = DEFAULT_MAX_RECORDS_BYTES,
 ) -> list[RefusedRecord]:
     """
-    Return the records of a refused batch that are to blame, at most MAX_REFUSED_RECORDS; arguments as validate_records.
+    Return the records of a refused batch that are to blame; arguments as validate_records.
 
-    A record that lacks its key is told so, whatever its timestamp. Raises KafkaError as iterate_records does.
+    A record that lacks its key is told so, whatever its timestamp. At most MAX_REFUSED_RECORDS are named, of the first
+    REFUSED_RECORDS_LOOKED_AT and, decompressed, the first REFUSED_BYTES_LOOKED_AT: what a refusal costs is not for the
+    client to say. Where records cannot be read, what was found before them has to do. Raises nothing.
     """
     stamped = header.attributes & LOG_APPEND_TIME_FLAG != 0
     base_offset = header.base_offset
     found: list[RefusedRecord] = []
-    for record in iterate_records(buffer, header, max_bytes):
-        index = record.offset - base_offset
-        timestamp = record.timestamp
-        if keys_required and record.key is None:
-            found.append(RefusedRecord(index, ErrorCode.INVALID_RECORD, "it has no key, and the topic is compacted"))
-        elif stamped:
-            found.append(RefusedRecord(index, ErrorCode.INVALID_TIMESTAMP, "its timestamp is of type LogAppendTime"))
-        elif timestamp != NO_TIMESTAMP and (
-            (latest_timestamp is not None and timestamp > latest_timestamp)
-            or (earliest_timestamp is not None and timestamp < earliest_timestamp)
-        ):
-            bounds = " and ".join(
-                f"{word} {bound}"
-                for word, bound in (("not before", earliest_timestamp), ("not after", latest_timestamp))
-                if bound is not None
-            )
-            found.append(
-                RefusedRecord(index, ErrorCode.INVALID_TIMESTAMP, f"its timestamp {timestamp} must be {bounds}")
-            )
-        if len(found) == MAX_REFUSED_RECORDS:
-            break
+    looked_at = 0
+    try:
+        for record in _iterate(_beginning_of(buffer, header), header):
+            index = record.offset - base_offset
+            timestamp = record.timestamp
+            if keys_required and record.key is None:
+                found.append(
+                    RefusedRecord(index, ErrorCode.INVALID_RECORD, "it has no key, and the topic is compacted")
+                )
+            elif stamped:
+                found.append(
+                    RefusedRecord(index, ErrorCode.INVALID_TIMESTAMP, "its timestamp is of type LogAppendTime")
+                )
+            elif timestamp != NO_TIMESTAMP and (
+                (latest_timestamp is not None and timestamp > latest_timestamp)
+                or (earliest_timestamp is not None and timestamp < earliest_timestamp)
+            ):
+                bounds = " and ".join(
+                    f"{word} {bound}"
+                    for word, bound in (("not before", earliest_timestamp), ("not after", latest_timestamp))
+                    if bound is not None
+                )
+                found.append(
+                    RefusedRecord(index, ErrorCode.INVALID_TIMESTAMP, f"its timestamp {timestamp} must be {bounds}")
+                )
+            looked_at += 1
+            if len(found) == MAX_REFUSED_RECORDS or looked_at == REFUSED_RECORDS_LOOKED_AT:
+                break
+    except KafkaError:
+        pass
     return found
+
+
+def _beginning_of(buffer: Buffer, header: BatchHeader) -> memoryview:
+    """Return the records of a batch, or the beginning of what they decompress to."""
+    start = header.position
+    data = memoryview(buffer)[start + HEADER_BYTES : start + header.size_bytes]
+    codec = header.attributes & CODEC_MASK
+    return memoryview(decompress_prefix(codec, data, REFUSED_BYTES_LOOKED_AT)[0]) if codec else data
 
 
 def iterate_records(
     buffer: Buffer, header: BatchHeader, max_bytes: int = DEFAULT_MAX_RECORDS_BYTES
 ) -> Iterator[Record]:
     """
-    Yield the records of a batch, decompressed when need be.
+    Return the records of a batch one by one, decompressed when need be.
 
     max_bytes  what the batch may decompress to
 
@@ -497,7 +518,11 @@ def iterate_records(
     Raises KafkaError: CORRUPT_MESSAGE for a record that is cut off or whose sizes contradict each other,
     MESSAGE_TOO_LARGE past max_bytes.
     """
-    data = _records_of(buffer, header, max_bytes)
+    return _iterate(_records_of(buffer, header, max_bytes), header)
+
+
+def _iterate(data: memoryview, header: BatchHeader) -> Iterator[Record]:
+    """Yield the records in `data`, which is not compressed; raises as iterate_records does."""
     base_offset = header.base_offset
     base_timestamp = header.base_timestamp
     append_time = header.max_timestamp if header.attributes & LOG_APPEND_TIME_FLAG else None

@@ -13,9 +13,12 @@ from kbroker.errors import KafkaError
 from kbroker.protocol import record_batch
 from kbroker.protocol.compression import CompressionType
 from kbroker.protocol.record_batch import (
+    MAX_REFUSED_RECORDS,
+    REFUSED_BYTES_LOOKED_AT,
     BatchBuilder,
     Record,
     check_batch,
+    find_refused_records,
     iterate_batch_headers,
     iterate_records,
     read_batch_header,
@@ -227,6 +230,23 @@ def test_compressed_records_are_bounded_in_size_and_number():
             assert caught.value.code == 10
         else:
             validate_records(content, header, max_record_bytes=50)
+
+
+def test_what_naming_bad_records_costs_is_bounded() -> None:
+    """A few kilobytes can claim gigabytes, and whoever is refused may come again at once."""
+    builder = BatchBuilder(compression=CompressionType.ZSTD)
+    builder.append(None, b"small", 5)
+    builder.append(b"key", bytes(REFUSED_BYTES_LOOKED_AT), 5)
+    builder.append(None, b"out of sight", 5)
+    content = builder.build()
+    header = read_batch_header(content)
+    assert [record.number for record in find_refused_records(content, header, keys_required=True)] == [0]
+    builder = BatchBuilder()
+    for _ in range(MAX_REFUSED_RECORDS + 5):
+        builder.append(None, b"v", 5)
+    content = builder.build()
+    found = find_refused_records(content, read_batch_header(content), keys_required=True)
+    assert [record.number for record in found] == list(range(MAX_REFUSED_RECORDS))
 
 
 def test_offsets_inside_a_batch_are_consecutive() -> None:
