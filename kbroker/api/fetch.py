@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Final
 
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.fetch_session import FetchedPartition, FetchSession, FetchSessionCache, PartitionKey
@@ -357,12 +358,16 @@ class FetchHandler:
         self._arm()
 
 
+_NOT_THERE: Final = (int(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION), int(ErrorCode.UNKNOWN_TOPIC_ID))
+
+
 def _failed(partition: FetchedPartition, code: int) -> _Read:
     data = PartitionData(
         partition_index=partition.index,
         error_code=code,
         high_watermark=-1,
-        aborted_transactions=None,
+        # As Kafka: no list where a partition that is there could not be read.
+        aborted_transactions=[] if code in _NOT_THERE else None,
         records=_EMPTY,
     )
     return _Read(data, None, 0)

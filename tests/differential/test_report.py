@@ -6,7 +6,8 @@ import pytest
 from differential import catalogue, report
 from differential.comparison import Difference, Rule
 from differential.compatibility import replaced
-from differential.runner import Run
+from differential.runner import Outcome, Run
+from differential.wire import NoAnswer
 
 TOLD = Rule("*", "*error_message", "own words")
 
@@ -16,7 +17,16 @@ def difference(step: str, version: int, path: str, ours: object, theirs: object)
 
 
 def findings(*differences: Difference, versions: list[str] | None = None, ours: Run | None = None) -> report.Findings:
-    return report.sort_out("4.4", "4.4.0", ours or Run(), Run(), [TOLD], differences, 5, versions or [])
+    run, theirs = ours or Run(), Run()
+    for one in differences:
+        run.outcomes[one.step] = Outcome({**run_answer(run, one), one.path: one.ours}, 0.0)
+        theirs.outcomes[one.step] = Outcome({**run_answer(theirs, one), one.path: one.theirs}, 0.0)
+    return report.sort_out("4.4", run, theirs, [TOLD], versions=versions or [])
+
+
+def run_answer(run: Run, one: Difference) -> dict[str, object]:
+    found = run.outcomes.get(one.step)
+    return {} if found is None or isinstance(found.answer, NoAnswer) else found.answer
 
 
 def test_what_a_rule_allows_is_counted_and_the_rest_is_told_by_place_values_and_steps() -> None:
@@ -51,6 +61,18 @@ def test_apis_and_newer_versions_that_only_kafka_serves_need_a_reason() -> None:
         "ElectLeaders: kbroker not served, Kafka 0-2",
     ]
     assert report.unexplained_versions(ours, theirs, [3, 43]) == []
+
+
+def test_what_differs_from_an_older_kafka_only_is_allowed_where_the_newer_was_asked() -> None:
+    step = ("metadata", "of a topic", 3, 9)
+    ours, newer = Run({step: Outcome({"a": 1, "b": 1}, 0.0)}), Run({step: Outcome({"a": 1, "b": 2}, 0.0)})
+    older = Run({step: Outcome({"a": 5, "b": 5}, 0.0)})
+    known = report.sort_out("4.4", ours, newer, [], versions=[]).known
+    found = report.sort_out("3.9", ours, older, [], versions=[], newer=known, as_newer=TOLD)
+    assert [one.path for one in found.different] == ["b"]
+    assert [one.path for one in found.allowed[TOLD]] == ["a"]
+    alone = report.sort_out("3.9", ours, older, [], versions=[])
+    assert len(alone.different) == 2
 
 
 def test_scenarios_are_chosen_by_api_and_by_name() -> None:

@@ -27,9 +27,9 @@ import apache_kafka
 from differential import catalogue, compatibility, report, tools
 from differential.actions import Scenario
 from differential.brokers import running_kafka, running_kbroker
-from differential.comparison import compare_runs
+from differential.comparison import Known
 from differential.normalise import FIELD_RULES
-from differential.rules import RULES, UNSERVED
+from differential.rules import AS_NEWER, RULES, UNSERVED
 from differential.runner import Run, run_scenarios
 from differential.world import Versions, common_versions, served_versions
 
@@ -81,14 +81,19 @@ def main(arguments: Sequence[str]) -> int:
     progress = Progress()
     if options.tools:
         return compare_tools(progress, with_allowed=options.all)
-    found = []
+    found: list[report.Findings] = []
     served: Versions = {}
     for version in versions:
-        findings, served = compare(version, scenarios, progress)
+        findings, served = compare(version, scenarios, progress, found[-1].known if found else None)
         found.append(findings)
         for line in report.lines_of(findings, with_allowed=options.all):
             print(line)
         print(flush=True)
+    if not options.only and len(found) > 1:
+        used = {rule for findings in found for rule in findings.allowed}
+        for rule in RULES:
+            if rule not in used:
+                print(f"  not needed any more: the rule for {rule.steps}, {rule.paths}: {rule.reason}")
     if options.write_docs:
         compatibility.write(found, served)
         progress.say(f"wrote {compatibility.PAGE}")
@@ -124,8 +129,14 @@ def show(scenarios: Sequence[Scenario]) -> None:
         print(f"  {report.api_name(api):28} {reason}")
 
 
-def compare(version: str, scenarios: Sequence[Scenario], progress: Progress) -> tuple[report.Findings, Versions]:
-    """Play the scenarios on both brokers; return what was found, and the versions that kbroker serves."""
+def compare(
+    version: str, scenarios: Sequence[Scenario], progress: Progress, newer: Known | None
+) -> tuple[report.Findings, Versions]:
+    """
+    Play the scenarios on both brokers; return what was found, and the versions that kbroker serves.
+
+    newer  what comparing with a newer Kafka gave
+    """
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as pool:
         progress.say(f"starting kbroker and Apache Kafka {version}")
         kafka = pool.submit(stack.enter_context, running_kafka(version))
@@ -143,7 +154,13 @@ def compare(version: str, scenarios: Sequence[Scenario], progress: Progress) -> 
         kafkas = pool.submit(run_scenarios, their_address, common, scenarios, lambda run: tell(run, "Kafka"))
         our_run = run_scenarios(our_address, common, scenarios, lambda run: tell(run, "kbroker"))
         their_run = kafkas.result()
-    same, differences = compare_runs(our_run, their_run)
-    unexplained = report.unexplained_versions(ours, theirs, UNSERVED)
-    full = apache_kafka.full_version(version)
-    return report.sort_out(version, full, our_run, their_run, RULES, differences, same, unexplained), ours
+    findings = report.sort_out(
+        version,
+        our_run,
+        their_run,
+        RULES,
+        versions=report.unexplained_versions(ours, theirs, UNSERVED),
+        newer=newer,
+        as_newer=AS_NEWER,
+    )
+    return findings._replace(version=apache_kafka.full_version(version)), ours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ from differential.runner import Outcome, Run, StepId
 from differential.trees import Tree
 from differential.wire import NoAnswer
 
+_REPETITION = re.compile(r" \(\d+\)$")
+_KEY = re.compile(r"\bconfigs\[([^\]]*)\]")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -48,6 +50,7 @@ class Rule(NamedTuple):
     reason  why, for a user who reads the list
     when    of the two values; None: any
     against  Kafka's versions that it is about
+    keys    configuration keys that it is about; none: any
     """
 
     steps: str
@@ -55,16 +58,43 @@ class Rule(NamedTuple):
     reason: str
     when: Any = None
     against: tuple[str, ...] = ("3.9", "4.4")
+    keys: frozenset[str] = frozenset()
 
     def allows(self, difference: Difference, api_name: str, against: str) -> bool:
         """Whether it is about this difference."""
-        scenario, step, _, version = difference.step
+        scenario, name, _, version = difference.step
+        step = _REPETITION.sub("", name)
         return (
             against in self.against
             and fnmatchcase(f"{scenario}/{step} v{version}", self.steps)
             and fnmatchcase(f"{api_name}.{difference.path}" if difference.path else api_name, self.paths)
+            and (not self.keys or _key(difference) in self.keys)
             and (self.when is None or self.when(difference.ours, difference.theirs))
         )
+
+
+class Known(NamedTuple):
+    """What comparing with a newer Kafka gave: the steps it was asked, and where it differed."""
+
+    asked: frozenset[StepId]
+    different: Mapping[StepId, Sequence[str]]
+
+    def agrees(self, difference: Difference) -> bool:
+        """Whether kbroker and the newer Kafka say the same where kbroker and the older one do not."""
+        return difference.step in self.asked and not any(
+            _overlap(where, difference.where) for where in self.different.get(difference.step, ())
+        )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one place is the other, or holds it."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _key(difference: Difference) -> str | None:
+    """Return the configuration key that a difference is about."""
+    found = _KEY.search(difference.where)
+    return found[1] if found else None
 
 
 def compare_runs(ours: Run, theirs: Run) -> tuple[int, list[Difference]]:
@@ -160,6 +190,7 @@ _LABELS = (
     "topic_name",
     "api_key",
     "topic_id",
+    "resource_type",
     "resource_name",
     "group_id",
     "key",
@@ -178,8 +209,10 @@ def _labels(elements: Sequence[Any]) -> list[Any] | None:
     if not all(isinstance(element, dict) for element in elements):
         labels = [str(element) for element in elements]
     else:
-        name = next((name for name in _LABELS if name in elements[0]), None)
-        if name is None:
+        names = [name for name in _LABELS if name in elements[0]]
+        if len(names) > 1 and "topic_id" in names:
+            names.remove("topic_id")
+        if not names:
             return None
-        labels = [str(element.get(name)) for element in elements]
+        labels = [", ".join(str(element.get(name)) for name in names) for element in elements]
     return labels if len(set(labels)) == len(labels) else None

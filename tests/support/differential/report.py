@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from differential.comparison import Difference, Rule
-from differential.runner import Run
+from differential.comparison import Difference, Known, Rule, compare_runs
+from differential.runner import Run, StepId
 from differential.world import Versions
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.messages import registry
@@ -26,6 +26,7 @@ class Findings(NamedTuple):
     allowed    the differences by the rule that allows them
     different  the others
     broken     scenarios that could not go on, with the reason
+    known      for comparing with an older Kafka
     """
 
     version: str
@@ -35,6 +36,7 @@ class Findings(NamedTuple):
     different: list[Difference]
     versions: list[str]
     broken: list[str]
+    known: Known
 
     @property
     def is_clean(self) -> bool:
@@ -44,27 +46,41 @@ class Findings(NamedTuple):
 
 def sort_out(
     version: str,
-    full_version: str,
     ours: Run,
     theirs: Run,
     rules: Sequence[Rule],
-    found: Iterable[Difference],
-    same: int,
+    *,
     versions: list[str],
+    newer: Known | None = None,
+    as_newer: Rule | None = None,
 ) -> Findings:
-    """Return the findings; `version` is what rules know Kafka's by."""
+    """
+    Return the findings of two runs.
+
+    version   what rules know Kafka's by
+    versions  lines about versions that only Kafka serves
+    newer     what comparing with a newer Kafka gave; `as_newer` allows what differs from this one only
+    """
+    same, found = compare_runs(ours, theirs)
     allowed: dict[Rule, list[Difference]] = defaultdict(list)
     different = []
     for difference in found:
         name = api_name(difference.step[2])
         rule = next((rule for rule in rules if rule.allows(difference, name, version)), None)
+        if rule is None and newer is not None and newer.agrees(difference):
+            rule = as_newer
         if rule is None:
             different.append(difference)
         else:
             allowed[rule].append(difference)
     broken = [f"{name} of kbroker: {reason}" for name, reason in ours.broken.items()]
     broken += [f"{name} of Kafka: {reason}" for name, reason in theirs.broken.items()]
-    return Findings(full_version, len(theirs.outcomes), same, dict(allowed), different, versions, broken)
+    places: dict[StepId, list[str]] = defaultdict(list)
+    for one in found:
+        if not one.path.endswith("error_message"):
+            places[one.step].append(one.where)
+    known = Known(frozenset(ours.outcomes) & frozenset(theirs.outcomes), places)
+    return Findings(version, len(theirs.outcomes), same, dict(allowed), different, versions, broken, known)
 
 
 def api_name(api: int) -> str:

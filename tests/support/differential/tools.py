@@ -51,7 +51,7 @@ class Call(NamedTuple):
 
 FILES: Final = {
     "offsets.json": {"version": 1, "partitions": [{"topic": _TOPIC, "partition": 0, "offset": 1}]},
-    "unknown.json": {"version": 1, "partitions": [{"topic": "nowhere", "partition": 0, "offset": 1}]},
+    "beyond.json": {"version": 1, "partitions": [{"topic": _TOPIC, "partition": 0, "offset": 1_000_000}]},
     "move.json": {"version": 1, "topics": [{"topic": _TOPIC}]},
     "plan.json": {
         "version": 1,
@@ -154,7 +154,7 @@ CALLS: Final = (
     Call("transactions", f"{_AT} find-hanging --broker-id 1"),
     Call("delegation-tokens", f"{_AT} --describe"),
     Call("delete-records", f"{_AT} --offset-json-file offsets.json"),
-    Call("delete-records", f"{_AT} --offset-json-file unknown.json"),
+    Call("delete-records", f"{_AT} --offset-json-file beyond.json"),
     Call("replica-verification", "--broker-list {servers} --report-interval-ms 1000", ends_s=6, figures=True),
     Call("dump-log", f"--files {{log_dir}}/{_TOPIC}-0/00000000000000000000.log --print-data-log", figures=True),
     Call("topics", f"{_AT} --delete --topic {_TOPIC}"),
@@ -178,6 +178,8 @@ _NORMALISED: Final = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}"), "<uuid>"),
     (re.compile(r"/[^\s\"',]*/(?:data|kafka-data)\b"), "<log dir>"),
     (re.compile(r"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]?\d*\]?"), "<time>"),
+    (re.compile(r"\b(perf-consumer|test-group)-\d+"), r"\1"),
+    (re.compile(r"(127\.0\.0\.1\s+)\d+"), r"\1<port>"),
     (re.compile(r"\s+"), " "),
 )
 _TRACE: Final = re.compile(r"^\s+at [\w.$/]+\(|^Exception in thread", re.MULTILINE)

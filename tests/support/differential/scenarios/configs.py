@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from differential.actions import Scenario, Steps
+from differential.actions import Pause, Scenario, Steps
 from differential.requests import create_topic, request
 from differential.world import World
 from kbroker.protocol.api_keys import ApiKey
 
 TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+SETTLE_S = 0.1
+"""Kafka describes what was altered a moment later."""
 
 RESOURCES = (
     (TOPIC, "configured"),
@@ -123,10 +125,13 @@ def incremental_alter_configs(world: World) -> Steps:
         }.items():
             yield world.ask(f"{name}, only checked", topic(*configs, validate_only=True), version)
             yield world.ask(name, topic(*configs), version)
+            yield Pause(SETTLE_S)
             yield world.ask(f"after {name}", now, 4 - version)
         yield world.ask("appending", topic(("cleanup.policy", APPEND, "compact")), version)
+        yield Pause(SETTLE_S)
         yield world.ask("after appending", now, 4 - version)
         yield world.ask("subtracting", topic(("cleanup.policy", SUBTRACT, "delete")), version)
+        yield Pause(SETTLE_S)
         yield world.ask("after subtracting", now, 4 - version)
         reset = [(key, DELETE, None) for key in (*keys, "min.insync.replicas", "local.retention.ms")]
         yield world.ask("deleting all", topic(*reset), version)
@@ -230,9 +235,11 @@ def dynamic_broker_configs(world: World) -> Steps:
         where = "one broker" if broker else "the cluster"
         for key in ("log.retention.ms", "message.max.bytes", "log.segment.bytes", "max.connections.per.ip"):
             yield world.ask(f"{where}: {key} set", asked(broker, (key, SET, keys[key])), version)
+            yield Pause(SETTLE_S)
             for asked_of in ("", "1"):
                 yield world.ask(f"{where}: {key} described of {asked_of!r}", described(asked_of, key), 4)
             yield world.ask(f"{where}: {key} taken back", asked(broker, (key, DELETE, None)), version)
+            yield Pause(SETTLE_S)
             yield world.ask(f"{where}: {key} described at last", described("1", key), 4)
 
 
@@ -261,6 +268,7 @@ def other_resources(world: World) -> Steps:
         ("no.such.key", "1"),
     ):
         yield world.ask(f"group: {key}={value}", asked(GROUP, "limits", (key, SET, value)))
+    yield Pause(SETTLE_S)
     yield world.ask("a set group", described(GROUP, "limits"))
     yield world.ask("unset client metrics", described(CLIENT_METRICS, "watch"))
     for key, value in (
@@ -273,6 +281,7 @@ def other_resources(world: World) -> Steps:
         ("interval.ms", "x"),
     ):
         yield world.ask(f"client metrics: {key}={value}", asked(CLIENT_METRICS, "watch", (key, SET, value)))
+    yield Pause(SETTLE_S)
     yield world.ask("set client metrics", described(CLIENT_METRICS, "watch"))
     yield world.ask("the root logger", described(LOGGER, "1", ["root"]))
     changes: tuple[tuple[str, int, str | None], ...] = (
@@ -343,6 +352,7 @@ def alter_configs(world: World) -> Steps:
         }.items():
             yield world.ask(f"{name}, only checked", asked(TOPIC, "replaced", *configs, validate_only=True), version)
             yield world.ask(name, asked(TOPIC, "replaced", *configs), version)
+            yield Pause(SETTLE_S)
             yield world.ask(f"after {name}", now, version + 1)
         for kind, name in RESOURCES:
             if (kind, name) not in {(TOPIC, "configured"), (TOPIC, "__consumer_offsets")}:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from differential.actions import Ask, Scenario, Steps
-from differential.requests import request
+from differential.requests import await_coordinator, await_transactions, request
 from differential.world import World
 from kbroker.protocol.api_keys import API_VERSIONS, ApiKey
 from kbroker.protocol.messages import registry
@@ -63,8 +63,15 @@ def _empty(api: int) -> Any:
     return request(api, **values)
 
 
+def _await_coordinators() -> Steps:
+    for group in ("a", "b", "c", "d"):  # one on each partition of the four
+        yield from await_coordinator(group)
+    yield from await_transactions()
+
+
 def empty_requests(world: World) -> Steps:
     """Each API and version with all fields at their defaults."""
+    yield from _await_coordinators()
     for api in _client_apis():
         for version in _versions(world, api):
             yield world.ask("all fields at their defaults", _empty(api), version, silent=api in _SILENT)
@@ -72,6 +79,7 @@ def empty_requests(world: World) -> Steps:
 
 def broken_bodies(world: World) -> Steps:
     """Each API and version: no body, part of one, bytes after it, counts that are null or huge, unknown tags."""
+    yield from _await_coordinators()
     for api in _client_apis():
         silent = api in _SILENT
         name = registry.api_name(api)
