@@ -221,7 +221,10 @@ class FetchHandler:
             piece: FileSlice | None = None
             max_bytes = min(remaining, partition.max_bytes)
             if diverging is None and offset < upper and (max_bytes > 0 or at_least_one):
-                piece = reader.read(row, offset, max_bytes, upper, at_least_one=at_least_one)
+                try:
+                    piece = reader.read(row, offset, max_bytes, upper, at_least_one=at_least_one)
+                except KafkaError as error:
+                    raise self._why_not_read(state, offset, error) from error
                 if committed and piece is not None:
                     aborted = [
                         AbortedTransaction(producer_id=entry.producer_id, first_offset=entry.first_offset)
@@ -243,6 +246,18 @@ class FetchHandler:
             records=_EMPTY if piece is None else piece,
         )
         return _Read(data, row, 0 if piece is None else piece.size_bytes)
+
+    def _why_not_read(self, state: PartitionState, offset: int, error: KafkaError) -> KafkaError:
+        """
+        Return what to answer for an offset that a reader did not find, though the row had it.
+
+        Retention may have taken it meanwhile. If not, somebody else has taken the file: a consumer that is told "out of
+        range" would go on elsewhere, and never come back to these records.
+        """
+        row = self._readers.row(state)
+        if error.code == ErrorCode.OFFSET_OUT_OF_RANGE and row.log_start_offset <= offset <= row.log_end_offset:
+            return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"offset {offset} is in the log, but not in its files")
+        return error
 
     def _find(self, fetch: _Fetch, partition: FetchedPartition) -> tuple[TopicState, PartitionState]:
         view = self._view

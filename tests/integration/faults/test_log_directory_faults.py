@@ -19,6 +19,7 @@ from waiting import eventually
 
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from kbroker.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from kbroker.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from kbroker.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kbroker.protocol.record_batch import BatchBuilder
@@ -45,6 +46,16 @@ def create(address: str, topic: str, partitions: int = 1) -> int:
     with RawConnection(address) as connection:
         answer = connection.ask(CreateTopicsRequest(topics=[wanted], timeout_ms=10_000), 5)
     return int(answer.topics[0].error_code)
+
+
+def fetch(address: str, topic: str) -> int:
+    """Fetch a partition from its start and return the error code."""
+    asked = FetchPartition(partition=0, partition_max_bytes=1 << 20)
+    request = FetchRequest(
+        session_epoch=-1, min_bytes=0, max_bytes=1 << 20, topics=[FetchTopic(topic=topic, partitions=[asked])]
+    )
+    with RawConnection(address) as connection:
+        return int(connection.ask(request, 11).responses[0].partitions[0].error_code)
 
 
 def end_offset(address: str, topic: str) -> int:
@@ -171,7 +182,7 @@ def test_a_fault_of_one_partitions_files_leaves_all_others_serving(tmp_path: Pat
     """A file that may grow no larger; and a partition's directory that somebody removes."""
     with Broker({"num.io.threads": "1"}, data_dir=tmp_path) as broker:
         address = broker.bootstrap_servers
-        for topic in ("t", "large", "gone"):
+        for topic in ("t", "large", "gone", "idle"):
             assert create(address, topic) == 0
             assert produce(address, topic) == 0
         resource.prlimit(broker.worker_pids()["io-0"], resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
@@ -182,6 +193,9 @@ def test_a_fault_of_one_partitions_files_leaves_all_others_serving(tmp_path: Pat
         assert end_offset(address, "large") == 1 + codes.count(0)
         assert produce(address, "t") == 0
 
+        shutil.rmtree(broker.data_dir / "idle-0")
+        assert fetch(address, "idle") == ErrorCode.KAFKA_STORAGE_ERROR  # "out of range" would send consumers elsewhere
+
         shutil.rmtree(broker.data_dir / "gone-0")
         eventually(lambda: produce(address, "gone") == ErrorCode.KAFKA_STORAGE_ERROR)
         time.sleep(2.5)  # longer than it takes to try again
@@ -190,7 +204,7 @@ def test_a_fault_of_one_partitions_files_leaves_all_others_serving(tmp_path: Pat
         assert produce(address, "t") == 0
         log = broker.log_text()
         assert "gone-0 is offline: its files were removed under the broker" in log
-        assert log.count("restart it to begin with what is there") == 1
+        assert log.count("restart it to begin with what is there") == 2
         assert "Traceback" not in log
         broker.restart()
         assert produce(broker.bootstrap_servers, "gone") == 0
