@@ -13,12 +13,14 @@ from pathlib import Path
 
 import click
 
+import kbroker
 from kbroker.config.broker_config import BrokerConfig, load_config
 from kbroker.config.listeners import Listener, is_address, is_loopback_name
 from kbroker.errors import KbrokerError
 
 _NAME = re.compile(r"[a-zA-Z0-9:_.\\-]+")
-_HOMES = ("/home", "/root", "/run/user")
+_ROOTS_HOME = "/root"
+_HOMES = ("/home", _ROOTS_HOME, "/run/user")
 """What ProtectHome= hides."""
 
 _SERVICE = """\
@@ -168,6 +170,8 @@ def command(
     config = load_config(properties, overrides)
     options = UnitOptions(name, of_user, run_as, properties, overrides, _executable())
     text = socket_unit(config) if of_socket else service_unit(config, options)
+    if not of_socket:
+        _tell_unreadable(options)
     file_name = f"{name}.{'socket' if of_socket else 'service'}"
     if not install:
         click.echo(text, nl=False)
@@ -214,7 +218,7 @@ def service_unit(config: BrokerConfig, options: UnitOptions) -> str:
         where += [f"ReadWritePaths={quoted(f'-{path}')}" for path in paths]
         run_as = options.run_as or (None if own else _owner_of(paths[0]))
         where.append("DynamicUser=yes" if run_as is None else f"User={run_as}")
-        seen = [options.executable[0], sys.prefix, options.properties or "/", *paths]
+        seen = [*needed_paths(options), *paths]
         low = any(0 < listener.port < 1024 for listener in config.listeners.listeners)
         sandbox += _NAMESPACES.format(
             protect_home="read-only" if any(_lies_in_a_home(path) for path in seen) else "yes",
@@ -229,6 +233,24 @@ def service_unit(config: BrokerConfig, options: UnitOptions) -> str:
         sandbox=sandbox,
         wanted_by="default.target" if options.of_user else "multi-user.target",
     ).replace("\n\n\n", "\n\n")
+
+
+def needed_paths(options: UnitOptions) -> list[str]:
+    """Return what the service has to read: the command, its interpreter and its modules, the file; links included."""
+    found = [options.executable[0], sys.executable, sys.prefix, sys.base_prefix, kbroker.__file__]
+    return found + ([] if options.properties is None else [options.properties])
+
+
+def _tell_unreadable(options: UnitOptions) -> None:
+    """Say which of what the service needs lies where only root can read, unless it runs as root."""
+    real = map(os.path.realpath, needed_paths(options))
+    unreadable = [path for path in real if path.startswith(_ROOTS_HOME + os.sep)]
+    if unreadable and not options.of_user and options.run_as != "root":
+        click.echo(
+            f"kbroker: {unreadable[0]} lies in {_ROOTS_HOME}, where the service cannot read: install kbroker "
+            "elsewhere, in /opt for example, or say --run-as root",
+            err=True,
+        )
 
 
 def socket_unit(config: BrokerConfig) -> str:

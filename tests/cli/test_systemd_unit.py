@@ -31,7 +31,7 @@ def parsed(text: str) -> configparser.RawConfigParser:
 
 
 def test_the_service_of_the_system(run: Run) -> None:
-    unit = parsed(run("systemd-unit", "--system").output)
+    unit = parsed(run("systemd-unit", "--system").stdout)
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert service["WatchdogSec"] == "30s"
@@ -44,7 +44,7 @@ def test_the_service_of_the_system(run: Run) -> None:
 
 
 def test_the_service_of_a_user_asks_for_nothing_that_only_root_can_do(run: Run) -> None:
-    unit = parsed(run("systemd-unit", "--user").output)
+    unit = parsed(run("systemd-unit", "--user").stdout)
     service = unit["Service"]
     assert service["ExecStart"].endswith(" start"), "the data lie where the tools look for them"
     assert not {"DynamicUser", "User", "ProtectSystem", "PrivateTmp", "PrivateDevices"} & set(service)
@@ -64,7 +64,7 @@ def test_what_is_configured_is_in_the_unit(run: Run, tmp_path: Path) -> None:
         "--run-as",
         "kafka",
     )
-    service = parsed(run(*arguments).output)["Service"]
+    service = parsed(run(*arguments).stdout)["Service"]
     assert f'start "{properties}" --override "broker.rack=100%% $$HOME"' in service["ExecStart"]
     assert service["User"] == "kafka"
     assert service["ReadWritePaths"].split("\n") == [f"-{tmp_path}/a", f"-{tmp_path}/b"]
@@ -73,8 +73,22 @@ def test_what_is_configured_is_in_the_unit(run: Run, tmp_path: Path) -> None:
 
 
 def test_data_that_are_there_are_served_by_their_owner(run: Run, tmp_path: Path) -> None:
-    output = run("systemd-unit", "--system", "--override", f"log.dirs={tmp_path}").output
+    output = run("systemd-unit", "--system", "--override", f"log.dirs={tmp_path}").stdout
     assert parsed(output)["Service"]["User"] == tmp_path.owner()
+
+
+def test_what_the_service_must_read_stays_readable(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter in somebody's home is not hidden from it, and one that only root can read is told."""
+    elsewhere = ["/usr/bin/kbroker", "/usr/bin/python3", "/usr"]
+    monkeypatch.setattr("kbroker.cli.systemd_unit.needed_paths", lambda _options: elsewhere)
+    assert parsed(run("systemd-unit", "--system").stdout)["Service"]["ProtectHome"] == "yes"
+    elsewhere.append("/home/me/.pyenv/versions/3.13/bin/python3")
+    assert parsed(run("systemd-unit", "--system").stdout)["Service"]["ProtectHome"] == "read-only"
+    elsewhere[0] = os.path.join("/root", ".local/bin/kbroker")
+    told = run("systemd-unit", "--system")
+    assert f"{elsewhere[0]} lies in /root, where the service cannot read" in told.stderr
+    assert "/root" not in run("systemd-unit", "--system", "--run-as", "root").stderr
+    assert "/root" not in run("systemd-unit", "--user").stderr
 
 
 @pytest.mark.parametrize(
@@ -87,7 +101,7 @@ def test_data_that_are_there_are_served_by_their_owner(run: Run, tmp_path: Path)
 )
 def test_the_sockets_are_the_listeners(run: Run, listeners: str, streams: list[str]) -> None:
     protocols = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,B:PLAINTEXT"
-    output = run("systemd-unit", "--socket", "--override", f"listeners={listeners}", "--override", protocols).output
+    output = run("systemd-unit", "--socket", "--override", f"listeners={listeners}", "--override", protocols).stdout
     assert parsed(output)["Socket"]["ListenStream"].split("\n") == streams
 
 
@@ -113,10 +127,10 @@ def test_a_unit_is_installed_once_and_not_replaced_without_being_told(
     path = tmp_path / "systemd" / "user" / "events.service"
     first = run("systemd-unit", "--user", "--install", "--name", "events")
     assert first.exit_code == 0
-    assert f"Wrote {path}" in first.output
-    assert "systemctl --user enable --now events.service" in first.output
+    assert f"Wrote {path}" in first.stdout
+    assert "systemctl --user enable --now events.service" in first.stdout
     written = path.read_text()
-    assert written == run("systemd-unit", "--user", "--name", "events").output
+    assert written == run("systemd-unit", "--user", "--name", "events").stdout
     assert path.stat().st_mode & 0o777 == 0o644
     assert run("systemd-unit", "--user", "--install", "--name", "events").exit_code == 0, "it is the same"
     path.write_text("# mine\n")
@@ -148,8 +162,8 @@ def test_quoting(argument: str, unit: str) -> None:
 @pytest.mark.parametrize("flavour", ["--user", "--system", "--socket"])
 def test_systemd_finds_nothing_to_say_about_the_unit(run: Run, tmp_path: Path, flavour: str) -> None:
     unit = tmp_path / f"kbroker.{'socket' if flavour == '--socket' else 'service'}"
-    (tmp_path / "kbroker.service").write_text(run("systemd-unit", "--system").output)
-    unit.write_text(run("systemd-unit", flavour).output)
+    (tmp_path / "kbroker.service").write_text(run("systemd-unit", "--system").stdout)
+    unit.write_text(run("systemd-unit", flavour).stdout)
     manager = ["--user"] if flavour == "--user" else []
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
