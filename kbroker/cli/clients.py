@@ -107,7 +107,7 @@ def make_client(kind: str, servers: str, settings: Mapping[str, Any]) -> Any:
     import confluent_kafka  # noqa: PLC0415 - costs 60 ms that nobody need pay who has no broker
 
     # The library's own log says in other words what we report ourselves.
-    config: dict[str, Any] = {"log_level": 0, **settings, "bootstrap.servers": servers}
+    config: dict[str, Any] = {"log_level": 0, "error_cb": _tell_once(), **settings, "bootstrap.servers": servers}
     while True:
         try:
             return getattr(confluent_kafka, kind)(config)
@@ -126,6 +126,20 @@ def _is_utf8(text: str) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+def _tell_once() -> Callable[[Any], None]:
+    """Return what tells the library's errors, such as a broker that is advertised where nobody is, each one once."""
+    told: set[str] = set()
+
+    def tell(error: Any) -> None:
+        # What stands in parentheses counts repetitions and milliseconds.
+        text = re.sub(r" \([^()]*\)", "", error.str())
+        if error.name() != "_ALL_BROKERS_DOWN" and text not in told:
+            told.add(text)
+            click.echo(f"kbroker: {text}", err=True)
+
+    return tell
 
 
 def find_topic(client: Any, topic: str, stop: StopSignals) -> Any:

@@ -1,4 +1,4 @@
-"""The error that ends a command with one line."""
+"""How commands end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from kbroker.errors import KbrokerError
 
 class CommandError(KbrokerError):
     """A tool cannot do what it was asked; the message is one line for the user."""
+
+
+class EndAtOnce(SystemExit):
+    """The process is to end without the interpreter's clean-up, which would wait for threads that hang."""
 
 
 class BrokerRefused(CommandError):

@@ -18,6 +18,7 @@ from typing import NoReturn
 import click
 
 from kbroker import __version__, is_compiled
+from kbroker.cli.command_error import EndAtOnce
 from kbroker.cli.standard_streams import OutputFailed, open_standard_streams
 from kbroker.errors import KbrokerError
 
@@ -132,27 +133,35 @@ def run_command_line(modules: Commands, arguments: Sequence[str]) -> NoReturn:
     arguments  without the program's name
     """
     open_standard_streams()
-    code = _code_of(modules, arguments)
+    code, at_once = _code_of(modules, arguments)
     try:
         sys.stdout.flush()
     except OutputFailed as error:
         code = _tell_output_failed(error) or code
+    if at_once:
+        os._exit(code)
     # The interpreter takes a moment to end; Ctrl-C within it would be told as an error of its clean-up.
     if callable(signal.getsignal(signal.SIGINT)):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
 
 
-def _code_of(modules: Commands, arguments: Sequence[str]) -> int:
-    """Return the exit code of a command; every error that is not a bug is told."""
+def _code_of(modules: Commands, arguments: Sequence[str]) -> tuple[int, bool]:
+    """Return the exit code of a command, and whether to end at once."""
+    try:
+        return _run(modules, arguments), False
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0, isinstance(error, EndAtOnce)
+
+
+def _run(modules: Commands, arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code, or raise SystemExit with it; every error that is not a bug is told."""
     try:
         code = LazyGroup(modules).main(list(arguments), prog_name="kbroker", standalone_mode=False)
     except click.ClickException as error:
         error.show()
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 0
     except OutputFailed as error:
         return _tell_output_failed(error)
     except KbrokerError as error:

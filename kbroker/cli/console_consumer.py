@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import sys
 import threading
@@ -24,7 +23,7 @@ from kbroker.cli.clients import (
     read_client_config,
 )
 from kbroker.cli.cluster_client import ClusterClient
-from kbroker.cli.command_error import CommandError
+from kbroker.cli.command_error import CommandError, EndAtOnce
 from kbroker.cli.option_types import PARTITION, WIRE_TEXT
 from kbroker.cli.stop_signals import StopSignals
 from kbroker.errors import KbrokerError
@@ -42,7 +41,8 @@ _IGNORED = ("key.deserializer", "value.deserializer", "headers.deserializer", "d
 """More properties of Kafka's formatter."""
 _MAX_BATCH = 500
 _POLL_S = 0.05
-_CLOSE_S = 0.06
+_JOIN_PATIENCE_S = 0.06
+_CLOSE_TIMEOUT_S = 30.0
 _LEAVE_TIMEOUT_S = 1.0
 _METADATA_REFRESH_MS = 1000
 _PASSING_ERRORS = frozenset({
@@ -212,17 +212,14 @@ def command(bootstrap_server: str | None, zookeeper: str | None, **flags: Any) -
             refused = error
         group = settings["group.id"] if selection.partition is None else None
         closed = _leave(
-            consumer, group, lambda: ClusterClient(servers, Security.from_settings(settings), _LEAVE_TIMEOUT_S)
+            consumer, group, stop, lambda: ClusterClient(servers, Security.from_settings(settings), _LEAVE_TIMEOUT_S)
         )
         click.echo(f"Processed a total of {printer.count} messages", err=True)
         code = int(printer.failed) if stop.exit_code is None else stop.exit_code
-        if not closed:
-            # The library's threads would keep the interpreter from ending.
-            sys.stdout.flush()
-            os._exit(code)
     if refused is not None:
         raise refused
-    sys.exit(code)
+    # The library's threads would keep the interpreter from ending.
+    raise SystemExit(code) if closed else EndAtOnce(code)
 
 
 def check_selection(flags: Mapping[str, Any]) -> Selection:
@@ -397,26 +394,34 @@ def _start(consumer: Consumer, selection: Selection, stop: StopSignals) -> None:
     consumer.assign([TopicPartition(topic, selection.partition, place)])
 
 
-def _leave(consumer: Consumer, group: str | None, cluster: Callable[[], ClusterClient]) -> bool:
+def _leave(consumer: Consumer, group: str | None, stop: StopSignals, cluster: Callable[[], ClusterClient]) -> bool:
     """
-    Close the consumer; return whether it is closed.
+    Close the consumer, which commits what was printed; return whether it is closed.
 
     group    it is a member of; None for none
+    stop     after a signal the broker gets less time
     cluster  makes a way to the broker
 
-    The library waits for the answer to its JoinGroup, which comes when the whole group has joined. Then the broker is
-    told in its place that the member leaves, and answers both.
+    While its group is joining the library waits for the answer to its JoinGroup, which comes when all members have
+    joined. Then the broker is told in its place that the member leaves, and answers both.
     """
+    joining = group is not None and not consumer.assignment()
     member = None if group is None else consumer.memberid()
     closing = threading.Thread(target=consumer.close, daemon=True)
     closing.start()
-    closing.join(_CLOSE_S)
-    if closing.is_alive() and group is not None and member:
-        telling = threading.Thread(target=_tell_leaving, args=(group, member, cluster), daemon=True)
-        telling.start()
-        telling.join(_LEAVE_TIMEOUT_S)
-        closing.join(_CLOSE_S)
-    return not closing.is_alive()
+    if joining and group is not None and member:
+        closing.join(_JOIN_PATIENCE_S)
+        if closing.is_alive():
+            telling = threading.Thread(target=_tell_leaving, args=(group, member, cluster), daemon=True)
+            telling.start()
+            telling.join(_LEAVE_TIMEOUT_S)
+    started_s = time.monotonic()
+    while closing.is_alive():
+        patience_s = _CLOSE_TIMEOUT_S if stop.number is None else _LEAVE_TIMEOUT_S
+        if time.monotonic() - started_s >= patience_s:
+            return False
+        closing.join(_POLL_S)
+    return True
 
 
 def _tell_leaving(group: str, member: str, cluster: Callable[[], ClusterClient]) -> None:

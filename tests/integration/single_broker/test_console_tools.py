@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -188,3 +189,37 @@ def test_the_consumers_output_may_break_or_be_full(broker: Broker, at: tuple[str
     )
     assert closed.returncode == 1
     assert "cannot write to standard output: Bad file descriptor" in closed.stderr
+
+
+def test_a_broker_that_is_advertised_where_nobody_is_is_told() -> None:
+    """The classic of containers: the bootstrap server answers, the address that it names does not."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
+        with Broker({"advertised.listeners": f"PLAINTEXT://{nowhere}"}) as broker:
+            at = ("--bootstrap-server", f"127.0.0.1:{broker.port}")
+            refused = run_kbroker("topics", "--create", "--topic", "t", *at)
+            assert refused.returncode == 1
+            assert f"is advertised as {nowhere}, but there: connection refused (advertised.listeners)" in refused.stdout
+            assert run_kbroker("topics", "--list", *at).returncode == 0
+            with subprocess.Popen([*KBROKER, "console-consumer", "--topic", "t", *at], **PIPES) as tool:
+                told = tool.stderr.readline()
+                tool.send_signal(signal.SIGINT)
+                assert tool.wait(30) == 130
+            assert told.startswith("kbroker: ")
+            assert nowhere in told
+
+
+def test_what_was_printed_is_committed_and_no_more(broker: Broker, at: tuple[str, str]) -> None:
+    """Ten records were read in one batch; three were wanted, then one, then the rest until Ctrl-C."""
+    broker.create_topic("counted")
+    kbroker("console-producer", "--topic", "counted", *at, lines=[str(number) for number in range(10)])
+    read = ("console-consumer", "--topic", "counted", "--group", "counters", "--from-beginning", *at)
+    assert kbroker(*read, "--max-messages", "3").split() == ["0", "1", "2"]
+    assert kbroker(*read, "--max-messages", "1").split() == ["3"]
+    with subprocess.Popen([*KBROKER, *read], **PIPES) as tool:
+        assert [tool.stdout.readline() for _ in range(6)] == [f"{number}\n" for number in range(4, 10)]
+        tool.send_signal(signal.SIGINT)
+        assert tool.wait(30) == 130
+    described = kbroker("consumer-groups", "--describe", "--group", "counters", *at).splitlines()
+    assert described[-1].split()[:6] == ["counters", "counted", "0", "10", "10", "0"]
