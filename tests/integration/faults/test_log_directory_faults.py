@@ -86,7 +86,7 @@ def test_a_broker_whose_last_directory_was_removed_ends_with_an_exit_code(tmp_pa
         assert broker._process is not None
         assert ended(broker._process) == 1
         log = broker.log_text()
-        assert "the directory was removed, moved away or unmounted" in log
+        assert f"log directory {broker.data_dir} is offline" in log
         assert "the directories that its data lie in have failed" in log
         assert "Traceback" not in log
         broker.kill()
