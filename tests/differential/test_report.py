@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from differential import catalogue, report
 from differential.comparison import Difference, Rule
-from differential.compatibility import replaced
+from differential.compatibility import replaced, tools_table
 from differential.runner import Outcome, Run
+from differential.tools import Call, Found
 from differential.wire import NoAnswer
 
 TOLD = Rule("*", "*error_message", "own words")
@@ -80,6 +81,14 @@ def test_scenarios_are_chosen_by_api_and_by_name() -> None:
     assert [scenario.name for scenario in catalogue.chosen(["idempotence"])] == ["idempotence"]
     with pytest.raises(ValueError, match="nonsense"):
         catalogue.chosen(["nonsense"])
+
+
+def test_the_page_tells_of_each_tool_what_differs() -> None:
+    calls = [Found(Call("topics", "--list"), [], []), Found(Call("topics", "--describe"), [], ["own words"])]
+    assert list(tools_table([*calls, Found(Call("acls", "--list"), [], [])]))[2:] == [
+        "| kafka-topics | 2 | own words |",
+        "| kafka-acls | 1 | nothing |",
+    ]
 
 
 def test_the_generated_part_of_a_page_is_replaced_and_the_rest_stays() -> None:

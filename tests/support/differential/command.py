@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
             return 2
     progress = Progress()
     if options.tools:
-        return compare_tools(progress, with_allowed=options.all)
+        return compare_tools(progress, with_allowed=options.all, write_docs=options.write_docs)
     found: list[report.Findings] = []
     served: Versions = {}
     for version in versions:
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(findings.is_clean for findings in found) else 1
 
 
-def compare_tools(progress: Progress, *, with_allowed: bool) -> int:
+def compare_tools(progress: Progress, *, with_allowed: bool, write_docs: bool) -> int:
     """Run Kafka's tools against both brokers; return the exit code."""
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as pool:
         progress.say(f"starting kbroker and Apache Kafka {apache_kafka.CURRENT}")
@@ -109,6 +109,9 @@ def compare_tools(progress: Progress, *, with_allowed: bool) -> int:
         found = tools.compare(ours, theirs, progress.say)
     for line in tools.lines_of(found, with_allowed=with_allowed):
         print(line)
+    if write_docs:
+        compatibility.write_tools(found)
+        progress.say(f"wrote {compatibility.PAGE}")
     return 0 if all(one.is_clean for one in found) else 1
 
 

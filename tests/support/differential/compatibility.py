@@ -9,10 +9,15 @@ from apache_kafka import PROJECT
 
 from differential.report import Findings, api_name, span
 from differential.rules import UNSERVED
+from differential.tools import Found
 from differential.world import Versions
 
 PAGE: Final = "docs/compatibility.md"
 _SERVED: Final = ("<!-- served APIs: written by scripts/differential --write-docs -->", "<!-- end of served APIs -->")
+_TOOLS: Final = (
+    "<!-- tools: written by scripts/differential --tools --write-docs -->",
+    "<!-- end of tools -->",
+)
 _DIFFERENCES: Final = (
     "<!-- differences: written by scripts/differential --write-docs -->",
     "<!-- end of differences -->",
@@ -26,6 +31,24 @@ def write(found: Sequence[Findings], served: Versions) -> None:
     text = replaced(text, *_SERVED, served_table(served))
     text = replaced(text, *_DIFFERENCES, differences(found))
     path.write_text(text)
+
+
+def write_tools(found: Sequence[Found]) -> None:
+    """Write the part of the page about Kafka's command-line tools anew."""
+    path = PROJECT / PAGE
+    path.write_text(replaced(path.read_text(), *_TOOLS, tools_table(found)))
+
+
+def tools_table(found: Sequence[Found]) -> Iterator[str]:
+    """Yield what became of Kafka's command-line tools."""
+    yield "| tool | calls | what differs |"
+    yield "|---|---|---|"
+    for tool in dict.fromkeys(one.call.tool for one in found):
+        calls = [one for one in found if one.call.tool == tool]
+        reasons = dict.fromkeys(reason for one in calls for reason in one.allowed)
+        different = sum(not one.is_clean for one in calls)
+        told = [*reasons, *([f"{different} calls differ"] if different else [])]
+        yield f"| kafka-{tool} | {len(calls)} | {'; '.join(told) or 'nothing'} |"
 
 
 def replaced(text: str, begin: str, end: str, lines: Iterator[str]) -> str:
