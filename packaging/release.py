@@ -136,7 +136,9 @@ def _build_sdist(room: Path) -> Path:
 
 def _unpacked(sdist: Path, room: Path, name: str) -> Path:
     with tarfile.open(sdist) as archive:
-        archive.extractall(room / name, filter="data")
+        # An argument of extractall only since 3.11.4, and Debian 12 has 3.11.2.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(room / name)  # noqa: S202 (made here, a moment ago)
     (source,) = (room / name).iterdir()
     return source
 

@@ -210,7 +210,8 @@ def _usable_directories(directories: tuple[str, ...], locks: DirectoryLocks) -> 
         except OSError as error:
             failed.append(directory)
             reasons.append(
-                f"log.dirs={directory}: cannot be made or written ({error.strerror}); fix it or name another"
+                f"log.dirs={directory}: cannot be made or written ({error.strerror}); fix it or name another, "
+                "e.g. --override log.dirs=DIRECTORY"
             )
     if not usable:
         raise StartupError(reasons[0])

@@ -16,6 +16,7 @@ import click
 import kbroker
 from kbroker.config.broker_config import BrokerConfig, load_config
 from kbroker.config.listeners import Listener, is_address, is_loopback_name
+from kbroker.config.user_directories import user_directory
 from kbroker.errors import KbrokerError
 
 _NAME = re.compile(r"[a-zA-Z0-9:_.\\-]+")
@@ -188,9 +189,7 @@ def unit_directory(of_user: bool) -> Path:
     """Return where an administrator's, or a user's, units lie."""
     if not of_user:
         return Path("/etc/systemd/system")
-    home = os.environ.get("HOME") or os.path.expanduser("~")
-    config_home = os.environ.get("XDG_CONFIG_HOME", "")
-    return Path(config_home if os.path.isabs(config_home) else os.path.join(home, ".config"), "systemd", "user")
+    return Path(user_directory("XDG_CONFIG_HOME", ".config", os.environ), "systemd", "user")
 
 
 def service_unit(config: BrokerConfig, options: UnitOptions) -> str:

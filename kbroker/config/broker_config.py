@@ -31,6 +31,7 @@ from kbroker.config.machine import available_cores, memory_limit_bytes
 from kbroker.config.settings import DescribedKey, Settings, read_settings, readable
 from kbroker.config.topic_config import TopicDefaults
 from kbroker.config.topic_keys import TOPIC_KEYS
+from kbroker.config.user_directories import user_directory
 from kbroker.errors import ConfigError
 
 _DEFAULT_PORT = 9092
@@ -151,10 +152,10 @@ def _changing_parts(settings: Settings, queued_max_request_bytes: int) -> dict[s
 
 def default_log_dir(environ: Mapping[str, str]) -> str:
     """Return where data lies when log.dirs is not set: ${XDG_DATA_HOME:-~/.local/share}/kbroker."""
-    home = environ.get("HOME") or os.path.expanduser("~")
-    data_home = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data_home):  # the XDG specification: relative paths are to be ignored
-        data_home = os.path.join(home, ".local", "share")
+    try:
+        data_home = user_directory("XDG_DATA_HOME", ".local/share", environ)
+    except ConfigError as error:
+        raise ConfigError(f"log.dirs is not set, and {error}") from None
     return os.path.join(data_home, "kbroker")
 
 

@@ -22,6 +22,7 @@ INTERRUPTED = 130
 NOT_RUN = {
     "pip install": "scripts/release does, for every wheel",
     "scripts/run": "it would make an environment",
+    "scripts/test": "it is what runs this",
 }
 """Beginnings of commands that are not run here, and why."""
 
