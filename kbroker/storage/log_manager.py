@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from kbroker.errors import KafkaError, LogDirFailed
 from kbroker.shared.partition_table import PartitionRowState
@@ -112,6 +112,15 @@ class LogManagerConfig:
     """producer.id.expiration.check.interval.ms"""
 
 
+class _Unopened(NamedTuple):
+    """What is known of a log that is not open, beyond its files."""
+
+    recovery_point: int = 0
+    log_start_offset: int = 0
+    was_clean: bool = False
+    """Whether the last who wrote it stopped in order."""
+
+
 class LogManager:
     """
     Opens, creates, deletes and looks after the logs of one IO worker.
@@ -139,10 +148,10 @@ class LogManager:
         "_lost",
         "_online",
         "_pending_deletes",
-        "_recovery_points",
         "_replicated",
         "_retention_queue",
         "_told",
+        "_unopened",
         "_worker",
         "logs",
     )
@@ -170,8 +179,8 @@ class LogManager:
         """What each directory was when this worker opened its logs."""
         self._lost: set[TopicPartition] = set()
         """Partitions whose files somebody removed under us; they are not made anew before a restart."""
-        self._recovery_points: dict[TopicPartition, int] = {}
-        """Of logs that could not be opened, or have to be opened again."""
+        self._unopened: dict[TopicPartition, _Unopened] = {}
+        """Logs that could not be opened, or have to be opened again."""
         self._told: dict[TopicPartition, set[str]] = {}
         self._checkpointed: list[dict[str, dict[TopicPartition, int]]] = [{} for _ in self._log_dirs]
         """Per directory and checkpoint: what this worker last wrote into its part."""
@@ -250,6 +259,8 @@ class LogManager:
             except KafkaError as error:
                 # Something that passes, or that somebody may put right: create() tries again.
                 logger.error("%s: not opened: %s", topic_partition, error)
+                clean = all(was_clean[index] for index in places[topic_partition])
+                self._unopened.setdefault(topic_partition, _Unopened(was_clean=clean))
             except LogDirFailed as error:
                 self._fail_dir_of(error)
 
@@ -277,18 +288,23 @@ class LogManager:
         index = self._place_of(topic_partition, topic_id, places)
         if index is None:
             return
-        recovery_point = offsets[index][RECOVERY_POINT_CHECKPOINT].get(topic_partition, 0)
+        known = _Unopened(
+            offsets[index][RECOVERY_POINT_CHECKPOINT].get(topic_partition, 0),
+            offsets[index][LOG_START_CHECKPOINT].get(topic_partition, 0),
+            was_clean[index],
+        )
         # For another try, should this one fail.
-        self._recovery_points[topic_partition] = recovery_point
+        self._unopened[topic_partition] = known
         self.logs[topic_partition] = self._open(
             index,
             topic_partition,
-            recovery_point=recovery_point,
-            clean_shutdown=was_clean[index],
-            log_start_offset=offsets[index][LOG_START_CHECKPOINT].get(topic_partition, 0),
+            recovery_point=known.recovery_point,
+            clean_shutdown=known.was_clean,
+            log_start_offset=known.log_start_offset,
             high_watermark=offsets[index][REPLICATION_CHECKPOINT].get(topic_partition, 0),
             progress=progress,
         )
+        del self._unopened[topic_partition]
 
     def _place_of(self, topic_partition: TopicPartition, topic_id: Uuid, places: list[int]) -> int | None:
         """
@@ -336,7 +352,8 @@ class LogManager:
                     _KAFKA_STORAGE_ERROR,
                     f"{log.directory}: its files were removed under the broker; restart it to begin with what is there",
                 )
-            self._recovery_points[topic_partition] = log.recovery_point
+            # The checkpoint may not tell yet where it starts: deleted records must not come back.
+            self._unopened[topic_partition] = _Unopened(log.recovery_point, log.log_start_offset)
             self.logs.pop(topic_partition).close_files()
             log = None
         if log is not None and topic_id in {log.topic_id, ZERO_UUID}:
@@ -349,7 +366,7 @@ class LogManager:
             log = self._find_or_make(None, topic_partition, topic_id, is_new=is_new)
         self.logs[topic_partition] = log
         self._told.pop(topic_partition, None)
-        self._recovery_points.pop(topic_partition, None)
+        self._unopened.pop(topic_partition, None)
         return log
 
     def _find_or_make(self, log: Log | None, topic_partition: TopicPartition, topic_id: Uuid, *, is_new: bool) -> Log:
@@ -386,11 +403,12 @@ class LogManager:
             starts = read_merged_checkpoint(self._log_dirs[index], LOG_START_CHECKPOINT)
         except OSError as error:
             raise storage_error(self._log_dirs[index], error) from error
+        known = self._unopened.get(topic_partition, _Unopened())
         return self._open(
             index,
             topic_partition,
-            recovery_point=self._recovery_points.get(topic_partition, 0),
-            log_start_offset=starts.get(topic_partition, 0),
+            recovery_point=known.recovery_point,
+            log_start_offset=max(known.log_start_offset, starts.get(topic_partition, 0)),
         )
 
     def _is_another_topic(self, log: Log, topic_id: Uuid) -> bool:
@@ -533,6 +551,7 @@ class LogManager:
 
         Raises KafkaError(KAFKA_STORAGE_ERROR) when its disk fails.
         """
+        self._unopened.pop(topic_partition, None)
         log = self.logs.pop(topic_partition, None)
         if log is None:
             return
@@ -543,7 +562,6 @@ class LogManager:
         except LogDirFailed as error:
             self._failed += self.fail_dir(log.log_dir_index, error)
             raise KafkaError(_KAFKA_STORAGE_ERROR, str(error)) from error
-        self._recovery_points.pop(topic_partition, None)
         self._lost.discard(topic_partition)
         self._collect_deletes(log)
 
@@ -743,11 +761,18 @@ class LogManager:
         Close all logs and write the checkpoints; return whether all went well, so that the stop counts as orderly.
 
         clean  make everything durable first
+
+        With a log that is offline, or that needs a check and could not be opened for it, it does not: the next start
+        would trust its files.
         """
-        well = all(self._online)
+        well = all(self._online) and all(log.was_clean for log in self._unopened.values())
         for log in self.logs.values():
             if not self._online[log.log_dir_index]:
                 continue
+            if log.state != PartitionRowState.ONLINE:
+                # Neither is it flushed, nor is what a failed system call left of it cut off.
+                logger.warning("%s: not closed in order: it is offline", log.topic_partition)
+                well = False
             try:
                 log.close(clean=clean)
             except (KafkaError, LogDirFailed) as error:

@@ -534,6 +534,55 @@ def test_a_fault_of_one_partitions_file_takes_only_that_log_offline_until_it_can
     append(log)
 
 
+def test_deleted_records_stay_deleted_when_a_log_is_opened_again_after_a_fault(make, append, dirs, refuse):
+    """Also while the checkpoint does not tell of them yet."""
+    manager = make(log_dirs=dirs[:1])
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log, 5)
+    log.advance_log_start(3)
+    log.close_files()
+    refuse["t-0/00000000000000000000.log"] = errno.EACCES
+    with pytest.raises(KafkaError):
+        append(log)
+    refuse.clear()
+    log = manager.create(partition(0), TOPIC_ID, is_new=False)
+    assert (log.log_start_offset, log.log_end_offset) == (3, 5)
+
+
+def test_a_log_that_could_not_be_checked_makes_no_orderly_stop(make, append, dirs, refuse):
+    """The next start would take what a crash left of it for whole."""
+    manager = make(log_dirs=dirs[:1])
+    append(manager.create(partition(0), TOPIC_ID))
+    manager.close()
+    refuse["t-0/00000000000000000000.log"] = errno.EACCES
+    manager = make(log_dirs=dirs[:1])
+    assert partition(0) not in manager.logs
+    assert not manager.close()
+    refuse.clear()
+    assert make(log_dirs=dirs[:1]).close()
+
+
+def test_a_log_that_is_offline_makes_no_orderly_stop(make, append, dirs, refuse):
+    """It was not flushed."""
+    manager = make(log_dirs=dirs[:1])
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log)
+    log.close_files()
+    refuse["t-0/00000000000000000000.log"] = errno.EACCES
+    with pytest.raises(KafkaError):
+        append(log)
+    assert not manager.close()
+
+
+def test_a_log_that_nobody_has_touched_since_an_orderly_stop_hinders_none(make, append, dirs):
+    for path in dirs:
+        manager = make(log_dirs=[path])
+        append(manager.create(partition(0), TOPIC_ID), 1)
+        stop(manager, [path])
+    assert make(was_clean=[True, True]).close()
+    assert not make(was_clean=[True, False]).close()
+
+
 def test_a_shortage_of_descriptors_is_met_with_those_of_idle_logs(make, append, dirs, monkeypatch):
     manager = make(log_dirs=dirs[:1])
     for number in range(4):
