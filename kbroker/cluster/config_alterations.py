@@ -32,6 +32,9 @@ _KINDS: Mapping[int, ConfigKind] = {
     ResourceType.CLIENT_METRICS: ConfigKind.CLIENT_METRICS,
 }
 
+_LONGEST_ID = 10
+"""Digits of an int32."""
+
 Resource = ResourceConfig | ResourceChanges
 
 
@@ -181,7 +184,9 @@ class ConfigAlterations:
     def _check_broker(self, name: str) -> int:
         """Return the id that `name` is. Raises INVALID_REQUEST unless it is that of a live broker."""
         live = sorted(self._image().brokers)
-        if not name.removeprefix("-").isdecimal():
+        digits = name.removeprefix("-")
+        # Python reads no number of thousands of digits.
+        if not digits.isdecimal() or len(digits) > _LONGEST_ID:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"Node id must be an integer, but it is: {name}")
         if int(name) not in live:
             expected = ", ".join(map(str, live))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from kbroker.cluster.requests import ConfigChange, ConfigOperation
@@ -48,9 +49,10 @@ def changed(before: Mapping[str, str], changes: Sequence[ConfigChange], keys: Ma
             )
         elements = _elements(after.get(name, text_of(key.default) or ""))
         if change.operation == ConfigOperation.APPEND:
-            elements += [element for element in _elements(value) if element not in elements]
+            known = set(elements)
+            elements += [element for element in _elements(value) if element not in known]
         else:
-            gone = _elements(value)
+            gone = set(_elements(value))
             elements = [element for element in elements if element not in gone]
         after[name] = ",".join(elements)
     return after
@@ -103,7 +105,7 @@ def _check_changes(changes: Sequence[ConfigChange]) -> None:
 
 
 def _check_once(names: Sequence[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise KafkaError(ErrorCode.INVALID_REQUEST, f"Error due to duplicate config keys: {', '.join(repeated)}")
 

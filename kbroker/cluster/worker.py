@@ -90,8 +90,12 @@ class ClusterWorker:
         registration = spec.registration
         self._loop = EventLoop()
         clock = SystemClock()
-        self._store = EmbeddedStore(store_path(config), clock=clock)
         self._store_path = store_path(config)
+        first_life = self._table.get(0, WorkerField.GENERATION) == 1
+        if not first_life and not os.path.exists(self._store_path):
+            # In an empty store made anew there are no topics: the IO workers would delete their logs.
+            raise NoLogDirectory(f"the metadata store is gone ({self._store_path} was removed); the broker ends")
+        self._store = EmbeddedStore(self._store_path, clock=clock)
         self._store_identity = directory_identity(self._store_path)
         self._store_trouble = ""
         self._rows = RowAllocator(shared.partitions)
@@ -106,8 +110,7 @@ class ClusterWorker:
             rules=ConfigRules(self._live),
         )
         register(self._store, registration, broker_state(config, registration, spec.listeners), clock=clock)
-        first_life = self._table.get(0, WorkerField.GENERATION) == 1
-        with damage_explained(store_path(config)):
+        with damage_explained(self._store_path):
             if first_life:
                 forget_log_levels(self._store)
             self._controller.start()

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import time
 from random import Random
 
 import pytest
@@ -646,6 +647,7 @@ def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house
                 ResourceConfig(8, "0", []),
                 ResourceConfig(BROKER, "x", []),
                 ResourceConfig(BROKER, "7", []),
+                ResourceConfig(BROKER, "9" * 5000, []),
                 ResourceConfig(TOPIC, "a", [("retention.ms", "1")]),
                 ResourceConfig(TOPIC, "a", [("retention.ms", "2")]),
                 ResourceConfig(TOPIC, "b", [("retention.ms", "3")]),
@@ -661,6 +663,7 @@ def test_resources_that_cannot_be_altered_are_refused_and_the_others_go_on(house
         (8, "0"): ErrorCode.INVALID_REQUEST,
         (BROKER, "x"): ErrorCode.INVALID_REQUEST,
         (BROKER, "7"): ErrorCode.INVALID_REQUEST,
+        (BROKER, "9" * 5000): ErrorCode.INVALID_REQUEST,
         (TOPIC, "a"): ErrorCode.INVALID_REQUEST,
         (TOPIC, "b"): ErrorCode.NONE,
         (TOPIC, "b2"): ErrorCode.INVALID_REQUEST,
@@ -697,6 +700,19 @@ def test_a_key_given_twice_is_a_bad_request(house):
     twice = [("retention.ms", "1"), ("retention.ms", "2")]
     (result,) = house.take(house.controller.alter_configs([ResourceConfig(TOPIC, "a", twice)]))
     assert (result.error_code, "retention.ms" in result.error_message) == (ErrorCode.INVALID_REQUEST, True)
+
+
+def test_many_keys_hold_up_nobody_for_long(house):
+    house.create(NewTopic("a"))
+    begin = time.process_time()
+    (result,) = house.take(
+        house.controller.alter_configs([ResourceConfig(TOPIC, "a", [(f"key.{n}", "1") for n in range(100_000)])])
+    )
+    assert result.error_code == ErrorCode.INVALID_CONFIG
+    many = ",".join(map(str, range(100_000)))
+    for operation in (SET, APPEND, SUBTRACT):
+        increment(house, "m", (operation, "metrics", many), resource_type=ResourceType.CLIENT_METRICS)
+    assert time.process_time() - begin < 20
 
 
 def test_only_validating_changes_nothing(house):

@@ -111,6 +111,23 @@ def test_a_broker_whose_metadata_nobody_would_find_again_ends(tmp_path: Path) ->
         assert end_offset(broker.bootstrap_servers, "t") == 1
 
 
+def test_a_cluster_worker_born_anew_makes_no_empty_store_in_the_place_of_one_that_was_removed(tmp_path: Path) -> None:
+    """In that there would be no topics: their logs would be deleted."""
+    with Broker({"num.io.threads": "1"}, data_dir=tmp_path) as broker:
+        assert create(broker.bootstrap_servers, "t") == 0
+        assert produce(broker.bootstrap_servers, "t") == 0
+        cluster_worker = broker.worker_pids()["cluster"]
+        for file in broker.data_dir.glob("*.sqlite*"):
+            file.unlink()
+        os.kill(cluster_worker, signal.SIGKILL)
+        assert broker._process is not None
+        assert ended(broker._process) == 1
+        assert "the metadata store is gone" in broker.log_text()
+        broker.kill()
+        broker.start()
+        assert end_offset(broker.bootstrap_servers, "t") == 1
+
+
 def test_a_broker_that_lost_its_permissions_ends_and_has_lost_nothing_else(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()
