@@ -8,10 +8,10 @@ over, comes later. The response has no room for a reason, so the broker's log te
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
 
 from kbroker.api.cluster_view import ClusterView
 from kbroker.api.leadership import led_partition
+from kbroker.api.log_directories import LogDirectories
 from kbroker.api.log_readers import LogReaders
 from kbroker.api.request import RequestContext
 from kbroker.errors import KafkaError
@@ -29,27 +29,12 @@ VERSIONS = (0, 2)
 
 
 class AlterReplicaLogDirsHandler:
-    """
-    Answers AlterReplicaLogDirs.
+    """Answers AlterReplicaLogDirs."""
 
-    log_dirs         in the order that rows count them
-    failed_log_dirs  directories of log.dirs that could not be used when the broker started
-    offline          returns those that have failed since, bit by bit in the order of log_dirs
-    """
-
-    def __init__(
-        self,
-        view: ClusterView,
-        readers: LogReaders,
-        log_dirs: Sequence[str],
-        failed_log_dirs: Collection[str] = (),
-        offline: Callable[[], int] = lambda: 0,
-    ) -> None:
+    def __init__(self, view: ClusterView, readers: LogReaders, directories: LogDirectories) -> None:
         self._view = view
         self._readers = readers
-        self._log_dirs = log_dirs
-        self._failed_log_dirs = failed_log_dirs
-        self._offline = offline
+        self._directories = directories
 
     def handle_alter_replica_log_dirs(self, context: RequestContext) -> None:
         """
@@ -72,7 +57,9 @@ class AlterReplicaLogDirsHandler:
                         unmoved = error.message or unmoved
                     results.setdefault(topic.name, {})[index] = result
         if unmoved:
-            logger.warning("%s asked for what comes later: %s", context.connection.client_host, unmoved)
+            logger.warning(
+                "%s asked for what comes later: %s", context.connection.client_named(context.client_id), unmoved
+            )
         context.respond(
             AlterReplicaLogDirsResponse(
                 results=[
@@ -84,13 +71,14 @@ class AlterReplicaLogDirsHandler:
 
     def _check(self, path: str, name: str, index: int) -> None:
         """Raise KafkaError unless the partition lies in the directory; with a message when it would have to move."""
-        if path not in self._log_dirs:
+        names = self._directories.names()
+        if path not in names:
             raise KafkaError(ErrorCode.LOG_DIR_NOT_FOUND)
-        if path in self._failed_log_dirs or self._offline() >> self._log_dirs.index(path) & 1:
+        if names.index(path) in self._directories.failed():
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR)
         _, partition = led_partition(self._view, name, index, leader_only=False)
         row = self._readers.row(partition)
-        here = self._log_dirs[row.log_dir_index]
+        here = names[row.log_dir_index]
         if here != path:
             raise KafkaError(
                 ErrorCode.UNSUPPORTED_VERSION,

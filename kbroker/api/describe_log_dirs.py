@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 
 from kbroker.api.cluster_view import ClusterView
+from kbroker.api.log_directories import LogDirectories
 from kbroker.api.request import RequestContext
 from kbroker.config.settings import readable
 from kbroker.metadata.image import NO_ROW
@@ -23,27 +23,12 @@ VERSIONS = (0, 5)
 
 
 class DescribeLogDirsHandler:
-    """
-    Answers DescribeLogDirs.
+    """Answers DescribeLogDirs."""
 
-    log_dirs         in the order that rows count them
-    failed_log_dirs  directories of log.dirs that could not be used when the broker started
-    offline          returns those that have failed since, bit by bit in the order of log_dirs
-    """
-
-    def __init__(
-        self,
-        view: ClusterView,
-        partitions: PartitionTable,
-        log_dirs: Sequence[str],
-        failed_log_dirs: Sequence[str] = (),
-        offline: Callable[[], int] = lambda: 0,
-    ) -> None:
+    def __init__(self, view: ClusterView, partitions: PartitionTable, directories: LogDirectories) -> None:
         self._view = view
         self._partitions = partitions
-        self._log_dirs = log_dirs
-        self._failed_log_dirs = failed_log_dirs
-        self._offline = offline
+        self._directories = directories
 
     def handle_describe_log_dirs(self, context: RequestContext) -> None:
         """Answer each directory with its partitions; KAFKA_STORAGE_ERROR for one that failed."""
@@ -55,7 +40,7 @@ class DescribeLogDirsHandler:
         else:
             for asked in request.topics:
                 wanted.setdefault(asked.topic, set()).update(asked.partitions)
-        found: list[dict[str, list[DescribeLogDirsPartition]]] = [{} for _ in self._log_dirs]
+        found: list[dict[str, list[DescribeLogDirsPartition]]] = [{} for _ in self._directories.paths]
         for name, indexes in wanted.items():
             topic = topics.get(name)
             if topic is None:
@@ -73,12 +58,10 @@ class DescribeLogDirsHandler:
                             offset_lag=max(row.high_watermark - row.log_end_offset, 0),
                         )
                     )
-        offline = self._offline()
+        failed = self._directories.failed()
         results = [
-            _failed(directory)
-            if offline >> number & 1 or directory in self._failed_log_dirs
-            else _described(directory, found[number])
-            for number, directory in enumerate(self._log_dirs)
+            _failed(directory) if number in failed else _described(directory, found[number])
+            for number, directory in enumerate(self._directories.paths)
         ]
         context.respond(DescribeLogDirsResponse(results=results))
 

@@ -45,6 +45,7 @@ from kbroker.api.handler import Handler
 from kbroker.api.init_producer_id import InitProducerIdHandler
 from kbroker.api.kraft import KraftHandlers
 from kbroker.api.list_offsets import ListOffsetsHandler
+from kbroker.api.log_directories import LogDirectories
 from kbroker.api.log_readers import LogReaders
 from kbroker.api.metadata import MetadataHandlers
 from kbroker.api.offset_for_leader_epoch import OffsetForLeaderEpochHandler
@@ -151,11 +152,9 @@ def build_handlers(parts: HandlerParts) -> dict[int, Handler]:
         readers=parts.readers,
         may_delete=lambda state: not limits(state).compacted_only,
     )
-    directories = config.log_dirs.directories
-    log_dirs = DescribeLogDirsHandler(view, rows, directories, parts.failed_directories, workers.offline_directories)
-    moves = AlterReplicaLogDirsHandler(
-        view, parts.readers, directories, parts.failed_directories, workers.offline_directories
-    )
+    directories = LogDirectories(config.log_dirs.directories, parts.failed_directories, workers.offline_directories)
+    log_dirs = DescribeLogDirsHandler(view, rows, directories)
+    moves = AlterReplicaLogDirsHandler(view, parts.readers, directories)
     producers = DescribeProducersHandler(view, channel, workers)
     coordinators = FindCoordinatorHandler(view, routing, creation)
     cluster = DescribeClusterHandler(view)

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 CONSUMER_PROTOCOL_TYPE = "consumer"
 NO_GENERATION = -1
 _MOST_CAUSES = 3
+_LONGEST_NAME = 100
 
 
 class GroupState(StrEnum):
@@ -106,6 +107,8 @@ class Member:
     def in_words(self) -> str:
         """Return who it is, for the log: quoted, since clients choose their names."""
         name = self.client_id if self.group_instance_id is None else self.group_instance_id
+        if len(name) > _LONGEST_NAME:
+            name = name[:_LONGEST_NAME] + "…"
         return f"{name!r} ({self.client_host.removeprefix('/')})"
 
     def metadata(self, protocol: str | None) -> bytes:

@@ -404,7 +404,7 @@ def validate_records(
     position = 0
     try:
         for index in range(header.record_count):
-            size, position = _read_varint(data, position)
+            size, position = read_varint(data, position)
             record_end = position + size
             if size < 0 or record_end > end:
                 raise _corrupt_record(index)
@@ -413,18 +413,18 @@ def validate_records(
                     ErrorCode.INVALID_RECORD,
                     f"record {index} has {size} bytes, max.decompressed.message.bytes is {max_record_bytes}",
                 )
-            timestamp_delta, position = _read_varint(data, position + 1)
-            offset_delta, position = _read_varint(data, position)
+            timestamp_delta, position = read_varint(data, position + 1)
+            offset_delta, position = read_varint(data, position)
             if offset_delta != index:
                 raise KafkaError(ErrorCode.INVALID_RECORD, f"record {index} has no consecutive offset")
-            key_size, position = _read_varint(data, position)
+            key_size, position = read_varint(data, position)
             if key_size > 0:
                 position += key_size
             elif keys_required and key_size < 0:
                 raise RecordRefused(ErrorCode.INVALID_RECORD, f"record {index} has no key, but the topic is compacted")
             if key_size < -1 or position > record_end:
                 raise _corrupt_record(index)
-            value_size, position = _read_varint(data, position)
+            value_size, position = read_varint(data, position)
             if value_size > 0:
                 position += value_size
             if value_size < -1 or position > record_end:
@@ -530,16 +530,16 @@ def _iterate(data: memoryview, header: BatchHeader) -> Iterator[Record]:
     position = 0
     try:
         for index in range(header.record_count):
-            size, position = _read_varint(data, position)
+            size, position = read_varint(data, position)
             record_end = position + size
             if size < 0 or record_end > end:
                 raise _corrupt_record(index)
             position += 1  # the record's own attributes: none are defined
-            timestamp_delta, position = _read_varint(data, position)
-            offset_delta, position = _read_varint(data, position)
+            timestamp_delta, position = read_varint(data, position)
+            offset_delta, position = read_varint(data, position)
             key, position = _read_bytes(data, position, record_end, index)
             value, position = _read_bytes(data, position, record_end, index)
-            count, position = _read_varint(data, position)
+            count, position = read_varint(data, position)
             headers: tuple[tuple[str, Buffer | None], ...] = ()
             if count:
                 if count < 0 or count > record_end - position:
@@ -572,7 +572,7 @@ def _records_of(buffer: Buffer, header: BatchHeader, max_bytes: int) -> memoryvi
 
 def _skip_headers(data: memoryview, position: int, end: int, index: int) -> int:
     """Return where a record's headers end."""
-    count, position = _read_varint(data, position)
+    count, position = read_varint(data, position)
     if count < 0 or count > end - position:
         raise _corrupt_record(index)
     for _ in range(count):
@@ -588,7 +588,7 @@ def _corrupt_record(index: int) -> KafkaError:
     return KafkaError(ErrorCode.CORRUPT_MESSAGE, f"sizes inside record {index} contradict each other")
 
 
-def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+def read_varint(data: memoryview, position: int) -> tuple[int, int]:
     """Return a zigzag varint and the position after it; IndexError past the end."""
     byte = data[position]
     position += 1
@@ -608,7 +608,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def _read_bytes(data: memoryview, position: int, end: int, index: int) -> tuple[memoryview | None, int]:
-    size, position = _read_varint(data, position)
+    size, position = read_varint(data, position)
     if size < 0:
         if size != -1:
             raise _corrupt_record(index)

@@ -27,6 +27,7 @@ from kbroker.protocol.record_batch import (
     HEADER_BYTES,
     LOG_APPEND_TIME_FLAG,
     read_batch_header,
+    read_varint,
 )
 
 if TYPE_CHECKING:
@@ -139,12 +140,12 @@ class _Scan:
         position = self._position
         try:
             while self._index < self._count:
-                size, at = _varint(data, position)
+                size, at = read_varint(data, position)
                 if size < 0:
                     raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"record {self._index} has an impossible size")
                 record_end = at + size
-                timestamp_delta, at = _varint(data, at + 1)
-                offset_delta, at = _varint(data, at)
+                timestamp_delta, at = read_varint(data, at + 1)
+                offset_delta, at = read_varint(data, at)
                 if at > record_end or (whole and record_end > end):
                     raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"record {self._index} is cut off")
                 timestamp = self._base_timestamp + timestamp_delta
@@ -166,25 +167,6 @@ class _Scan:
                 raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "records are cut off") from None
             return False
         return True
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Return a zigzag varint and the position after it; IndexError past the end."""
-    byte = data[position]
-    position += 1
-    if byte < 0x80:
-        return (byte >> 1) ^ -(byte & 1), position
-    value = byte & 0x7F
-    shift = 7
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), position
-        shift += 7
-        if shift > 63:
-            raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "varint of more than ten bytes")
 
 
 # Message formats 0 and 1: int64 offset, int32 size, then uint32 CRC, int8 magic, int8 attributes, with magic 1 int64

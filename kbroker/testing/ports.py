@@ -57,12 +57,13 @@ def _addresses(host: str) -> list[tuple[int, str]]:
     for name in names.get(host, (host,)):
         with contextlib.suppress(socket.gaierror):
             for family, *_, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-                if family != socket.AF_INET6 or _has_ipv6():
+                if family != socket.AF_INET6 or has_ipv6():
                     found[family, str(address[0])] = None
     return sorted(found)
 
 
-def _has_ipv6() -> bool:
+def has_ipv6() -> bool:
+    """Return whether this machine has an IPv6 loopback address."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::1", 0))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kbroker.api.alter_replica_log_dirs import AlterReplicaLogDirsHandler
+from kbroker.api.log_directories import LogDirectories
 from kbroker.api.log_readers import LogReaders
 from kbroker.protocol.messages.alter_replica_log_dirs import (
     AlterReplicaLogDir,
@@ -24,7 +25,9 @@ HERE, THERE, FAILED, WENT_OFFLINE = "/data/one", "/data/two", "/data/three", "/d
 def alter(world) -> Any:
     directories = [HERE, THERE, FAILED, WENT_OFFLINE]
     handler = AlterReplicaLogDirsHandler(
-        world.view, LogReaders(world.partitions, directories, 1), directories, {FAILED}, lambda: 1 << 3
+        world.view,
+        LogReaders(world.partitions, directories, 1),
+        LogDirectories(directories, {FAILED}, lambda: 1 << 3),
     )
     for name, state in (("t", PartitionRowState.ONLINE), ("offline", PartitionRowState.OFFLINE)):
         for partition in world.add_topic(name, 2).partitions:

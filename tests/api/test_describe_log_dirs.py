@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kbroker.api.describe_log_dirs import DescribeLogDirsHandler
+from kbroker.api.log_directories import LogDirectories
 from kbroker.protocol.messages.describe_log_dirs import (
     DescribableLogDirTopic,
     DescribeLogDirsRequest,
@@ -27,7 +28,7 @@ def dirs(world, tmp_path) -> list[str]:
 
 
 def describe(world, dirs, version=5, failed=(), topics=None, offline=0):
-    handler = DescribeLogDirsHandler(world.view, world.partitions, dirs, failed, lambda: offline)
+    handler = DescribeLogDirsHandler(world.view, world.partitions, LogDirectories(dirs, failed, lambda: offline))
     request = DescribeLogDirsRequest(topics=topics)
     return world.send(handler.handle_describe_log_dirs, request, version).response(DescribeLogDirsResponse).results
 

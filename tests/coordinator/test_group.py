@@ -23,6 +23,14 @@ def member(name: str, *protocols: str, metadata: bytes = b"", timeout: int = 1_0
     )
 
 
+def test_a_client_with_an_endless_name_fills_no_log() -> None:
+    shown = Member(
+        "m", None, ClientInfo("n" * 30_000, "/h"), rebalance_timeout_ms=1, session_timeout_ms=1, protocols=()
+    ).in_words()
+    assert shown.startswith("'nnn")
+    assert len(shown) < 200
+
+
 def group_of(*members: Member, protocol_type: str = "consumer") -> Group:
     group = Group("group", 0, GroupOffsets())
     for each in members:
