@@ -34,6 +34,7 @@ from kbroker.protocol.primitives import (
     SMALL_VARINTS,
     PackersByCount,
     UnpackersByCount,
+    foreign_text,
     read_unsigned_varint,
     skip_tagged_fields,
     unsigned_varint,
@@ -76,6 +77,7 @@ class _Source:
             "vu": unsigned_varint,
             "small": SMALL_VARINTS,
             "buffers": _BUFFERS,
+            "foreign": foreign_text,
         }
         self.counter = 0
         self.run: list[tuple[str, str, str]] = []
@@ -121,6 +123,16 @@ class _Source:
 
 
 class _Decoder(_Source):
+    """
+    Lines of a decoder.
+
+    text  the expression that reads a string from `b[p:q]`
+    """
+
+    def __init__(self, cls: type[Tabled], version: int, header: str, text: str) -> None:
+        super().__init__(cls, version, header)
+        self.text = text
+
     def flush(self) -> None:
         if not self.run:
             return
@@ -247,7 +259,7 @@ class _Decoder(_Source):
         count = self.length(field, "h" if field.kind == "string" else "i", target)
         self.line(f"q = p + {count}{' - 1' if self.flexible else ''}")
         self.line("if q > e: raise IndexError")
-        self.line(f"{target} = " + ("str(b[p:q], 'utf-8')" if field.kind == "string" else "b[p:q]"))
+        self.line(f"{target} = " + (self.text if field.kind == "string" else "b[p:q]"))
         self.line("p = q")
         self.depth = depth
 
@@ -475,9 +487,14 @@ def _least_field_size(field: Field, version: int, *, flexible: bool) -> int:
     return 2 if field.kind == "string" else 4
 
 
-def compile_decoder(cls: type[Tabled], version: int) -> Any:
-    """Return decode(buffer, position) -> (message, end) for one version of `cls`."""
-    source = _Decoder(cls, version, "def decode(b, p):")
+def compile_decoder(cls: type[Tabled], version: int, *, foreign_bytes: bool = False) -> Any:
+    """
+    Return decode(buffer, position) -> (message, end) for one version of `cls`.
+
+    foreign_bytes  take strings that are no UTF-8, see `foreign_text`; else they raise UnicodeDecodeError
+    """
+    text = "foreign(b[p:q])" if foreign_bytes else "str(b[p:q], 'utf-8')"
+    source = _Decoder(cls, version, "def decode(b, p):", text)
     source.line("e = len(b)")
     source.message(cls, "m")
     source.flush()

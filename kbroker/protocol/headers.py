@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from kbroker.errors import MalformedMessage
 from kbroker.protocol.api_keys import API_VERSIONS, ApiKey
 from kbroker.protocol.field import NEVER
-from kbroker.protocol.primitives import skip_tagged_fields
+from kbroker.protocol.primitives import foreign_text, skip_tagged_fields
 from kbroker.types import Buffer
 
 
@@ -54,8 +54,7 @@ def decode_request_header(buffer: Buffer, position: int = 0) -> RequestHeader:
     buffer  ends where the request's frame ends
 
     For an API or a version that our tables lack, client_id and body_position are what could be made out.
-    Raises MalformedMessage when a header of a known version is cut off or not UTF-8, or when not even eight bytes are
-    there.
+    Raises MalformedMessage when a header of a known version is cut off, or when not even eight bytes are there.
     """
     try:
         api_key, api_version, correlation_id, length = _unpack_header(buffer, position)
@@ -109,10 +108,10 @@ def _decode_foreign_client_id(buffer: Buffer, position: int) -> RequestHeader:
     """Deliver a header whose client id is no UTF-8, as Kafka does: with what stands for bytes that cannot be read."""
     api_key, api_version, correlation_id, length = _unpack_header(buffer, position)
     body = position + 10 + length
-    client_id = str(buffer[position + 10 : body], "utf-8", "replace")
     try:
         if body > len(buffer):
             raise IndexError
+        client_id = foreign_text(buffer[position + 10 : body])
         if api_version >= _FLEXIBLE_SINCE[api_key]:
             body = skip_tagged_fields(buffer, body)
     except (IndexError, ValueError):

@@ -13,14 +13,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct, pack
-from typing import Any
+from typing import Any, Final
 
 from kbroker.types import Buffer
 
 SMALL_VARINTS: tuple[bytes, ...] = tuple(bytes((value,)) for value in range(128))
 """The encodings of 0..127, by value."""
 
+LONGEST_STRING: Final = 32_767
+"""Bytes of the longest string that every version can hold."""
+
 _CACHED_COUNTS = 512
+
+
+def foreign_text(raw: Buffer) -> str:
+    """
+    Return a string whose bytes are no UTF-8 as Kafka reads it: U+FFFD stands for what cannot be read.
+
+    Old clients of many languages send whatever their locale makes of a name. Raises ValueError when the string would no
+    longer fit an answer: what stands in for a byte takes three.
+    """
+    text = str(raw, "utf-8", "replace")
+    if len(text.encode()) > LONGEST_STRING:
+        raise ValueError(f"is no UTF-8 and longer than {LONGEST_STRING} bytes when that is mended")
+    return text
 
 
 def read_unsigned_varint(buffer: Buffer, position: int) -> tuple[int, int]:

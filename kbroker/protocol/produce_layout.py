@@ -19,8 +19,8 @@ from struct import Struct, error
 from typing import Final, NamedTuple
 
 from kbroker.errors import MalformedMessage
+from kbroker.protocol.primitives import LONGEST_STRING, foreign_text
 
-_LONGEST_TEXT: Final = 32_767
 _new: Final = tuple.__new__
 """Makes a named tuple without a call of Python code."""
 _ACKS_TIMEOUT_COUNT: Final = Struct(">hii")
@@ -83,8 +83,6 @@ def read_produce_layout(buffer: memoryview, version: int, position: int, end: in
         return (_read_flexible if version >= 9 else _read_plain)(buffer[:end], version, position, end)[0]
     except (error, IndexError) as cause:
         raise MalformedMessage("the request ends in the middle of a field") from cause
-    except UnicodeDecodeError as cause:
-        raise MalformedMessage("a string is not UTF-8") from cause
 
 
 def _read_plain(buffer: memoryview, version: int, position: int, end: int) -> tuple[ProduceLayout, int]:
@@ -163,9 +161,16 @@ def _uvarint(buffer: memoryview, position: int) -> tuple[int, int]:
 
 def _text(buffer: memoryview, position: int, size: int, end: int) -> tuple[str, int]:
     after = position + size
-    if not 0 <= size <= _LONGEST_TEXT or after > end:
+    if not 0 <= size <= LONGEST_STRING or after > end:
         raise MalformedMessage(f"a string of {size} bytes does not fit")
-    return str(buffer[position:after], "utf-8"), after
+    try:
+        return str(buffer[position:after], "utf-8"), after
+    except UnicodeDecodeError:
+        pass
+    try:
+        return foreign_text(buffer[position:after]), after
+    except ValueError as cause:
+        raise MalformedMessage(f"a string {cause}") from cause
 
 
 def _skip(size: int, position: int, end: int) -> int:
@@ -259,7 +264,7 @@ def _encode_refusal(refusal: Refusal, flexible: bool) -> bytes:
 
 
 def _text_bytes(text: str, flexible: bool) -> bytes:
-    encoded = text.encode()[:_LONGEST_TEXT]
+    encoded = text.encode()[:LONGEST_STRING]
     return (_uvarint_bytes(len(encoded) + 1) if flexible else _INT16.pack(len(encoded))) + encoded
 
 

@@ -150,6 +150,7 @@ class MessageType(type):
         namespace["VERSIONS"] = versions
         namespace["FLEXIBLE_SINCE"] = flexible
         namespace["_decoders"] = {}
+        namespace["_foreign_decoders"] = {}
         namespace["_encoders"] = {}
         return super().__new__(cls, name, bases, namespace)
 
@@ -176,6 +177,7 @@ class Message(Tabled, metaclass=MessageType):
     API_KEY: ClassVar[int | None]
     VERSIONS: ClassVar[tuple[int, int] | None]
     _decoders: ClassVar[dict[int, Any]]
+    _foreign_decoders: ClassVar[dict[int, Any]]
     _encoders: ClassVar[dict[int, Any]]
 
     def __init__(self, **values: Any) -> None:
@@ -216,6 +218,8 @@ class Message(Tabled, metaclass=MessageType):
 
         buffer    ends where the message's frame ends; `bytes` and `records` fields will point into it
 
+        Strings that are no UTF-8 are read as Kafka reads them, with U+FFFD for what is none; that takes a second look.
+
         Raises MalformedMessage, with the field and the place, for whatever is no such message; KafkaError
         (UNSUPPORTED_VERSION) for a version that the table does not have.
         """
@@ -227,6 +231,18 @@ class Message(Tabled, metaclass=MessageType):
             return decoder(  # type: ignore[no-any-return]
                 buffer if type(buffer) is memoryview else memoryview(buffer), position
             )
+        except UnicodeDecodeError:
+            return cls._decode_foreign(buffer, version, position)
+        except (struct_error, IndexError, ValueError) as error:
+            raise _malformed(cls, version, error) from None
+
+    @classmethod
+    def _decode_foreign(cls, buffer: Buffer, version: int, position: int) -> tuple[Self, int]:
+        decoder = cls._foreign_decoders.get(version)
+        if decoder is None:
+            decoder = cls._foreign_decoders[version] = compile_decoder(cls, version, foreign_bytes=True)
+        try:
+            return decoder(memoryview(buffer), position)  # type: ignore[no-any-return]
         except (struct_error, IndexError, ValueError) as error:
             raise _malformed(cls, version, error) from None
 
@@ -293,9 +309,7 @@ def _short(value: object) -> str:
 
 def _malformed(cls: type[Message], version: int, error: Exception) -> MalformedMessage:
     field, position = locate(error)
-    if isinstance(error, UnicodeDecodeError):
-        reason = "is not UTF-8"
-    elif isinstance(error, (struct_error, IndexError)):
+    if isinstance(error, (struct_error, IndexError)):
         reason = "is cut off"
     else:
         reason = str(error)

@@ -19,7 +19,7 @@ from kbroker.protocol.messages.fetch import (
     ReplicaState,
 )
 from kbroker.protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
-from kbroker.protocol.messages.metadata import MetadataRequest, MetadataResponse
+from kbroker.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 from kbroker.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kbroker.protocol.primitives import unsigned_varint
 from kbroker.protocol.schema import (
@@ -281,7 +281,7 @@ def test_a_count_of_tagged_fields_beyond_the_bytes_left_fails_at_once() -> None:
         ("", 0, r"ProduceRequest.acks to .* at byte 0 is cut off"),
         ("0001 00000001 00000001 ffff 00000000", 0, r"ProduceRequest.topic_data.name at byte 12 may not be null"),
         ("0001 00000001 00000001 0005 61 000000", 0, r"ProduceRequest.topic_data.name at byte 12 is cut off"),
-        ("0001 00000001 00000001 0001 ff 00000000", 0, r"ProduceRequest.topic_data.name .* is not UTF-8"),
+        ("0001 00000001 00000001 2ee0" + "ff" * 12_000, 0, r"ProduceRequest.topic_data.name .* is no UTF-8 and longer"),
         ("0001 00000001 fffffffe", 0, r"ProduceRequest.topic_data at byte 10 may not be null"),
         ("00 0001 00000001 ffffffffff01", 9, r"ProduceRequest.topic_data .* varint longer than 5 bytes"),
         ("00 0001 00000001 ffffffff7f", 9, r"ProduceRequest.topic_data .* varint does not fit 32 bits"),
@@ -292,6 +292,17 @@ def test_a_count_of_tagged_fields_beyond_the_bytes_left_fails_at_once() -> None:
 def test_malformed_messages_name_field_and_place(wire: str, version: int, message: str) -> None:
     with pytest.raises(MalformedMessage, match=message):
         ProduceRequest.decode(bytes.fromhex(wire), version)
+
+
+@pytest.mark.parametrize("version", [1, 12], ids=["plain", "flexible"])
+def test_strings_that_are_no_utf_8_are_read_as_kafka_reads_them(version: int) -> None:
+    """Old clients send what their locale makes of a name; a second message with good names is read as ever."""
+    good = MetadataRequest(topics=[MetadataRequestTopic(name="aXb"), MetadataRequestTopic(name="näme")])
+    wire = good.encode(version)
+    read, end = MetadataRequest.decode(wire.replace(b"aXb", b"a\xe9b"), version)
+    assert [topic.name for topic in read.topics] == ["a\ufffdb", "näme"]
+    assert end == len(wire)
+    assert MetadataRequest.decode(wire, version)[0] == good
 
 
 def test_versions_outside_the_table_are_refused_with_kafkas_code() -> None:

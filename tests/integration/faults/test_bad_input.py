@@ -146,7 +146,7 @@ CORRECT_METADATA = b"\x01\x01\x00\x00"
             frame(3, 1, struct.pack(">ih", 1, 300) + b"abc"), "malformed Metadata v1", id="string longer than the frame"
         ),
         pytest.param(
-            frame(3, 1, struct.pack(">ih", 1, 2) + b"\xc3\x28"), "is not UTF-8", id="topic name that is not UTF-8"
+            frame(3, 1, struct.pack(">ih", 1, 20_000) + b"\xff" * 20_000), "is no UTF-8", id="20,000 bytes, no UTF-8"
         ),
         pytest.param(
             frame(3, 12, CORRECT_METADATA[:-1] + b"\x01\x05\xff\xff\xff\xff\x0f"),

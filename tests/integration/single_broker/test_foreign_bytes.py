@@ -10,12 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
 from raw_connection import RawConnection
 from waiting import eventually
 
+from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kbroker.protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from kbroker.protocol.messages.describe_log_dirs import DescribeLogDirsRequest
+from kbroker.protocol.messages.find_coordinator import FindCoordinatorRequest
+from kbroker.protocol.messages.metadata import MetadataResponse
+from kbroker.protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
 from kbroker.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kbroker.protocol.record_batch import BatchBuilder
 from kbroker.testing import Broker
@@ -106,10 +115,12 @@ def test_a_broker_in_a_directory_with_any_name_in_any_locale(
                 asked = DescribeConfigsResource(resource_type=4, resource_name="0", configuration_keys=["log.dirs"])
                 configs = connection.ask(DescribeConfigsRequest(resources=[asked]), 1)
                 assert configs.results[0].configs[0].value.endswith("/data")
-                # Client id, topic and group that are no UTF-8: the connection ends, the broker does not.
+                # Client id and topic that are no UTF-8: the answer is that there can be no such topic.
                 body = struct.pack(">hhih", 3, 1, 7, 4) + b"\xff\xfe\xe9x" + struct.pack(">ih", 1, 2) + b"\xff\xe9"
                 connection.socket.sendall(struct.pack(">i", len(body)) + body)
-                assert connection.receive() == b""
+                metadata = MetadataResponse.decode(connection.receive(), 1, 4)[0]
+                (topic,) = metadata.topics
+                assert (topic.error_code, topic.name) == (ErrorCode.INVALID_TOPIC_EXCEPTION, "\ufffd\ufffd")
             status = subprocess.run(
                 [os.fsencode(sys.executable), b"-m", b"kbroker", b"status", b"--data-dir", base + b"/data"],
                 env=environ,
@@ -125,6 +136,28 @@ def test_a_broker_in_a_directory_with_any_name_in_any_locale(
     assert code == 0, content
     assert b"Traceback" not in (tmp_path / "log").read_bytes()
     assert b"Logging error" not in (tmp_path / "log").read_bytes()
+
+
+def test_a_group_whose_name_is_no_utf8_keeps_its_offsets() -> None:
+    """A client of another encoding may name its group so; nothing but it tells such names apart."""
+    with Broker() as broker:
+        _use(broker.bootstrap_servers)
+        foreign, told = "caf\ufffd", "caf\u00e9".encode("latin-1")
+        partition = OffsetCommitRequestPartition(partition_index=0, committed_offset=1)
+        topics = [OffsetCommitRequestTopic(name="t", partitions=[partition])]
+        commit = OffsetCommitRequest(group_id="cafX", topics=topics).encode(2).replace(b"cafX", told)
+
+        def committed() -> bool:
+            with RawConnection(broker.bootstrap_servers) as connection:
+                connection.ask(FindCoordinatorRequest(key=foreign), 1)
+                body = struct.pack(">hhih", 8, 2, 7, -1) + commit
+                connection.socket.sendall(struct.pack(">i", len(body)) + body)
+                return connection.receive()[-2:] == bytes(2)
+
+        eventually(committed, broker.log_text)
+        assert broker.admin().list_consumer_groups().result(30).valid[0].group_id == foreign
+        offsets = broker.admin().list_consumer_group_offsets([ConsumerGroupTopicPartitions(foreign)])
+        assert offsets[foreign].result(30).topic_partitions[0].offset == 1
 
 
 def test_property_values_that_are_no_utf8_are_named_in_one_line(tmp_path: Path) -> None:
