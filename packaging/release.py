@@ -60,12 +60,13 @@ def main() -> int:
         wheels = [(sys.executable, _build_pure(sdist, room, begun))]
         wheels += [(python, _build_compiled(sdist, python, room, begun)) for python in pythons]
         proofs = [(wheel, *_prove(wheel, python, room, begun)) for python, wheel in wheels]
-    print(f"\n{'in dist/':<66}{'size':>9}  {'pip install':>11}  {'message after':>13}")
-    print(f"{sdist.name:<66}{_size(sdist):>9}")
+    width = max(len(path.name) for path in (sdist, *(wheel for _, wheel in wheels)))
+    print(f"\n{'in dist/':<{width}}  {'size':>9}  {'pip install':>11}  {'message after':>13}")
+    print(f"{sdist.name:<{width}}  {_size(sdist):>9}")
     slow = False
     for wheel, install_s, message_s in proofs:
         slow |= install_s > INSTALL_LIMIT_S
-        print(f"{wheel.name:<66}{_size(wheel):>9}  {install_s:>9.1f} s  {message_s:>11.1f} s")
+        print(f"{wheel.name:<{width}}  {_size(wheel):>9}  {install_s:>9.1f} s  {message_s:>11.1f} s")
     if slow:
         print(f"an installation took more than {INSTALL_LIMIT_S:.0f} s", file=sys.stderr)
     return int(slow)

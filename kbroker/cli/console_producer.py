@@ -246,6 +246,8 @@ class RecordSender:
                 if self._sync:
                     self._flush()
                 self._producer.poll(0)
+            # After Ctrl-D or Ctrl-C the shell's prompt begins a line of its own.
+            self._show("\n")
         except CommandError as error:
             self.failures += 1
             click.echo(f"kbroker: {error}", err=True)
@@ -294,10 +296,13 @@ class RecordSender:
                 click.echo(f"kbroker: waiting for the broker to acknowledge {waiting} records", err=True)
 
     def _prompt(self) -> None:
-        """Show Kafka's prompt on a terminal; one that nobody sees is no reason to lose lines."""
+        self._show(">")
+
+    def _show(self, text: str) -> None:
+        """Show Kafka's prompt, or its end, on a terminal; what nobody sees is no reason to lose lines."""
         if self._prompts:
             try:
-                click.echo(">", nl=False)
+                click.echo(text, nl=False)
             except OutputFailed:
                 self._prompts = False
 

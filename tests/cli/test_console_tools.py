@@ -159,6 +159,12 @@ def test_settings_of_the_consumer() -> None:
     assert consumer_settings(select(), {"auto.offset.reset": "smallest"}, "x")["auto.offset.reset"] == "earliest"
 
 
+def test_a_record_beside_empty_partitions_is_not_kept_waiting_by_a_fetch_of_those() -> None:
+    """A fetch that leaves before all offsets are known blocks the next for as long as it may wait."""
+    assert consumer_settings(select(), {}, "x")["fetch.wait.max.ms"] <= 100
+    assert consumer_settings(select(), {"fetch.wait.max.ms": "700"}, "x")["fetch.wait.max.ms"] == "700"
+
+
 def test_settings_that_contradict_flags() -> None:
     with pytest.raises(CommandError, match="please remove one option"):
         consumer_settings(select(from_beginning=True), {"auto.offset.reset": "latest"}, "x")

@@ -44,7 +44,7 @@ def values(broker: Broker, topic: str) -> list[str]:
 
 def test_the_first_record_is_there_at_once_and_ctrl_c_ends_it(broker: Broker, at: tuple[str, str]) -> None:
     """The limits are for a busy machine; it takes less than half a second, and a tenth to end."""
-    broker.create_topic("first")
+    broker.create_topic("first", partitions=3)
     kbroker("console-producer", "--topic", "first", *at, lines=["hello"])
     started_s = time.monotonic()
     with subprocess.Popen([*KBROKER, "console-consumer", "--topic", "first", "--from-beginning", *at], **PIPES) as tool:
@@ -108,8 +108,10 @@ def _catches(pid: int, number: signal.Signals) -> bool:
     return bool(caught >> signal.SIGHUP - 1 & 1) and bool(caught >> number - 1 & 1)
 
 
-def test_the_producer_on_a_terminal_keeps_lines_at_ctrl_c_and_hang_up(broker: Broker, at: tuple[str, str]) -> None:
-    for end, code in ((b"\x03", 130), (None, 129)):
+def test_the_producer_on_a_terminal_keeps_lines_at_ctrl_c_ctrl_d_and_hang_up(
+    broker: Broker, at: tuple[str, str]
+) -> None:
+    for end, code in ((b"\x03", 130), (b"\x04", 0), (None, 129)):
         topic = f"typed-{code}"
         broker.create_topic(topic)
         pid, terminal = pty.fork()
@@ -123,6 +125,7 @@ def test_the_producer_on_a_terminal_keeps_lines_at_ctrl_c_and_hang_up(broker: Br
         if end is not None:
             os.write(terminal, end)
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
+            assert os.read(terminal, 100).endswith(b"\n"), "the shell's prompt begins a line of its own"
             os.close(terminal)
         else:
             os.close(terminal)
