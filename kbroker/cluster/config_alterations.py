@@ -110,7 +110,7 @@ class ConfigAlterations:
         if resource_type == ResourceType.BROKER_LOGGER and isinstance(resource, ResourceChanges):
             self._check_broker(name)
             kind, name = ConfigKind.LOGGER, ""
-            before = self._image().log_levels
+            before = self._before(done, kind, name)
             after: Mapping[str, str] = changed_levels(before, resource.changes, self._loggers())
         else:
             found = _KINDS.get(resource_type)
@@ -123,13 +123,18 @@ class ConfigAlterations:
             if kind is ConfigKind.BROKER and name:
                 # Kept under the id as everybody writes it, whatever "007" stood in the request.
                 name = str(self._check_broker(name))
-            before = self._image().configs.get(kind, {}).get(name, {})
+            before = self._before(done, kind, name)
             after = self._altered(kind, name, resource, before)
         if not validate_only and after != before:
             self._write(kind, name, after)
             done.configs.setdefault(kind, {})[name] = after
             whose = kind if kind is ConfigKind.LOGGER else f"{kind} {name or '<default>'}"
             logger.info("Configuration of %s: %s", whose, ", ".join(_told(kind, before, after)))
+
+    def _before(self, done: Altered, kind: ConfigKind, name: str) -> Mapping[str, str]:
+        """Return what is set; a broker may have been named twice in one request, as 0 and as 00."""
+        found = done.configs.get(kind, {}).get(name)
+        return self._image().configs.get(kind, {}).get(name, {}) if found is None else found
 
     def _alter_topic(self, name: str, resource: Resource, validate_only: bool) -> TopicState | None:
         """Return the topic with its new settings, None when they stay as they are."""

@@ -194,7 +194,7 @@ def _places(host: str, port: int, both_families: bool) -> list[_Place]:
             return [any_ipv4]
         return [_Place(socket.AF_INET6, (_ANY_IPV6,), both_families=both_families)]
     if unspecified == "":
-        if socket.has_dualstack_ipv6() and _ipv6_works():
+        if socket.has_dualstack_ipv6() and ipv6_works():
             return [_Place(socket.AF_INET6, (_ANY_IPV6,), both_families=True)]
         return [any_ipv4]
     if unspecified == _ANY_IPV4:
@@ -273,7 +273,8 @@ def _family_exists(family: int) -> bool:
         return False
 
 
-def _ipv6_works() -> bool:
+def ipv6_works() -> bool:
+    """Return whether this machine has an IPv6 loopback address."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::1", 0))

@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 from kbroker.cli.directory_lock import workers_are_left
 from kbroker.errors import StartupError
-from kbroker.testing.ports import has_ipv6, hold_free_port, release
+from kbroker.supervisor.listeners import ipv6_works
+from kbroker.testing.ports import hold_free_port, release
 from kbroker.testing.processes import children, hold_child, readable, wait_ended
 from kbroker.testing.records import Data, Headers, Record, consume_records, new_producer, produce_records, read_records
 
@@ -610,5 +611,5 @@ def _dialled(host: str, port: int) -> str:
     if host in {"", "0.0.0.0"}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     elif host == "::":
-        host = "::1" if has_ipv6() else "127.0.0.1"
+        host = "::1" if ipv6_works() else "127.0.0.1"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

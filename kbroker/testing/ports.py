@@ -12,6 +12,8 @@ import contextlib
 import socket
 from collections.abc import Sequence
 
+from kbroker.supervisor.listeners import ipv6_works
+
 _ATTEMPTS = 20
 
 
@@ -57,16 +59,6 @@ def _addresses(host: str) -> list[tuple[int, str]]:
     for name in names.get(host, (host,)):
         with contextlib.suppress(socket.gaierror):
             for family, *_, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-                if family != socket.AF_INET6 or has_ipv6():
+                if family != socket.AF_INET6 or ipv6_works():
                     found[family, str(address[0])] = None
     return sorted(found)
-
-
-def has_ipv6() -> bool:
-    """Return whether this machine has an IPv6 loopback address."""
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True

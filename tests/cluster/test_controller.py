@@ -685,6 +685,15 @@ def test_broker_settings_are_kept_per_broker_and_for_all(house):
     assert house.follower.broker_configs == {"": {"log.retention.ms": "2"}}
 
 
+def test_a_broker_named_in_two_ways_in_one_request_keeps_both_changes(house):
+    changes = [
+        ResourceChanges(BROKER, name, [ConfigChange(SET, key, "1000")])
+        for name, key in (("0", "log.retention.ms"), ("00", "log.flush.interval.ms"))
+    ]
+    house.take(house.controller.incremental_alter_configs(changes))
+    assert house.follower.broker_configs == {"0": {"log.retention.ms": "1000", "log.flush.interval.ms": "1000"}}
+
+
 def test_settings_of_brokers_that_cannot_be_are_bad_requests_that_say_why(house):
     for name in ("", "0"):
         result = increment(house, name, (SET, "num.partitions", "5"), resource_type=BROKER)
