@@ -702,7 +702,8 @@ class LogManager:
         fault = disk_fault(error, self._log_dirs[log.log_dir_index])
         if fault.concerns is Concerns.DIRECTORY:
             self._failed += self.fail_dir(log.log_dir_index, error)
-        elif self._online[log.log_dir_index]:
+        elif self._online[log.log_dir_index] and self.logs.get(log.topic_partition) is log:
+            # Neither deleted nor opened anew meanwhile.
             logger.warning("%s: not flushed: %s", log.topic_partition, told(error, fault))
             if fault.concerns is Concerns.PARTITION:
                 log.state = int(PartitionRowState.OFFLINE)

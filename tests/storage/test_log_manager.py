@@ -688,6 +688,20 @@ def test_something_else_in_a_checkpoints_place_takes_no_directory_down(make, app
     assert "going on without it" in caplog.text
 
 
+def test_a_flush_that_a_deletion_overtook_is_no_fault(make, append, dirs, caplog):
+    flushes = []
+    manager = make(log_dirs=dirs[:1], background=lambda _job, done: flushes.append(done))
+    log = manager.create(partition(0), TOPIC_ID)
+    append(log)
+    manager.flush_in_background(log, log.flush_plan())
+    manager.delete(partition(0))
+    again = manager.create(partition(0), TOPIC_ID)
+    flushes[0](FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    assert manager.tick(0) == []
+    assert again.state == PartitionRowState.ONLINE
+    assert "not flushed" not in caplog.text
+
+
 def test_a_flush_without_descriptors_is_tried_again(make, append, clock, dirs, monkeypatch):
     manager = make(LogConfig(flush_messages=1), log_dirs=dirs[:1])
     log = manager.create(partition(0), TOPIC_ID)
