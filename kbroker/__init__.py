@@ -7,7 +7,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - pip refuses an older one, a clon
     # "-m" stands there while `python -m kbroker` looks for the package: who types a command needs no traceback.
     raise SystemExit(_sentence) if sys.argv[:1] == ["-m"] else ImportError(_sentence)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def is_compiled() -> bool:
