@@ -130,6 +130,17 @@ def tell_left_out(*, everything: bool = False) -> None:
     _FLOODS.tell(everything=everything)
 
 
+def in_one_line(text: str, longest: int | None = 200) -> str:
+    """
+    Return a text that somebody else has chosen so that it breaks no line of the log.
+
+    longest  letters shown, so that it fills no log either; None: all
+    """
+    if longest is not None and len(text) > longest:
+        text = text[:longest] + "…"
+    return text if text.isprintable() else ascii(text)
+
+
 def name_client(host: str, port: int, client_id: str | None = None) -> str:
     """
     Return how log lines name a client: where it is, and what it calls itself.

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from kbroker.cluster.topic_rules import check_topic_name
 from kbroker.errors import KafkaError
+from kbroker.logging_setup import in_one_line
 from kbroker.metadata.image import TopicState
 from kbroker.protocol.record_batch import CURRENT_MAGIC
 from kbroker.storage.checkpoints import read_partition_metadata
@@ -256,14 +257,9 @@ def _summary(
     return "; ".join(parts)
 
 
-def _shown(path: str) -> str:
-    """Return a path as one line can hold it: a stranger's name may be made of any bytes."""
-    return path if path.isprintable() else ascii(path)
-
-
 def _told_strangers(strangers: Mapping[str, str]) -> str:
     if not strangers:
         return ""
-    listed = [f"{_shown(path)} ({strangers[path]})" for path in sorted(strangers)]
+    listed = [f"{in_one_line(path, longest=None)} ({strangers[path]})" for path in sorted(strangers)]
     more = f" and {len(listed) - _STRANGERS_LISTED} more" if len(listed) > _STRANGERS_LISTED else ""
     return f"left alone in log.dirs, not the broker's: {', '.join(listed[:_STRANGERS_LISTED])}{more}"

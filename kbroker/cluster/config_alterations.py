@@ -21,6 +21,7 @@ from kbroker.config.key import Key
 from kbroker.config.settings import CLUSTER_KEY
 from kbroker.config.topic_keys import TOPIC_KEYS
 from kbroker.errors import KafkaError
+from kbroker.logging_setup import in_one_line
 from kbroker.metadata.image import ConfigKind, MetadataImage, TopicState
 from kbroker.protocol.error_codes import ErrorCode
 
@@ -128,7 +129,7 @@ class ConfigAlterations:
         if not validate_only and after != before:
             self._write(kind, name, after)
             done.configs.setdefault(kind, {})[name] = after
-            whose = kind if kind is ConfigKind.LOGGER else f"{kind} {name or '<default>'}"
+            whose = kind if kind is ConfigKind.LOGGER else f"{kind} {in_one_line(name) or '<default>'}"
             logger.info("Configuration of %s: %s", whose, ", ".join(_told(kind, before, after)))
 
     def _before(self, done: Altered, kind: ConfigKind, name: str) -> Mapping[str, str]:
@@ -205,11 +206,11 @@ def _told(kind: ConfigKind, before: Mapping[str, str], after: Mapping[str, str])
     """Yield what changed, in words, without secrets; what nobody knows might be one."""
     for name in sorted({*before, *after}):
         if name not in after:
-            yield f"{name} removed"
+            yield f"{in_one_line(name)} removed"
         elif before.get(name) != after[name]:
             key = KEYS.get(kind, {}).get(name)
             shown = kind is ConfigKind.LOGGER or (key is not None and not key.sensitive)
-            yield f"{name}={after[name]}" if shown else f"{name} set"
+            yield f"{name}={in_one_line(after[name])}" if shown else f"{in_one_line(name)} set"
 
 
 def _after(resource: Resource, before: Mapping[str, str], keys: Mapping[str, Key]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kbroker.config.live_config import BrokerConfigs, LiveConfig
 from kbroker.config.settings import CLUSTER_KEY
 from kbroker.config.topic_config import topic_config
 from kbroker.errors import ConfigError, KafkaError
+from kbroker.logging_setup import in_one_line
 from kbroker.metadata.image import ConfigKind
 from kbroker.protocol.error_codes import ErrorCode
 
@@ -90,7 +91,9 @@ class ConfigRules:
             key = KEYS[ConfigKind.BROKER].get(name)
             if key is None:
                 # A plug-in of Kafka's might know it, so Kafka takes every name; it is a slip more often than not.
-                logger.warning("Broker configuration: %s is no key of a broker; it is kept, and does nothing", name)
+                logger.warning(
+                    "Broker configuration: %s is no key of a broker; it is kept, and does nothing", in_one_line(name)
+                )
                 continue
             try:
                 self._check_threads(name, key.parse(text))

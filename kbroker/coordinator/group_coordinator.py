@@ -324,7 +324,7 @@ class GroupCoordinator:
             group.join_timer.cancel()
             group.join_timer = None
         group.begin_generation(self._context.wall_ms)
-        logger.info("Group %r: %s", group.group_id, group.rebalance_in_words())
+        logger.info("Group %.250r: %s", group.group_id, group.rebalance_in_words())
         if not group.members:
             self._write_group(group, {}, _ignore)
             return

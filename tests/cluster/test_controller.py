@@ -819,6 +819,19 @@ def test_what_is_set_is_told_without_what_might_be_a_secret(house, caplog):
     assert "geheim" not in caplog.text
 
 
+def test_nobody_writes_lines_of_his_own_into_the_log(house, caplog):
+    value = "t\nERROR all is lost" + "!" * 30_000
+    with caplog.at_level("INFO"):
+        increment(house, "", (SET, "x\nERROR", "1"), resource_type=BROKER)
+        result = increment(
+            house, "g\nERROR", (SET, "errors.deadletterqueue.topic.name", value), resource_type=ResourceType.GROUP
+        )
+    assert result.error_code == 0
+    lines = [message for message in caplog.messages if "ERROR" in message]
+    assert len(lines) == 3
+    assert all("\n" not in line and len(line) < 1_000 for line in lines)
+
+
 # ---- adoption
 
 
