@@ -185,7 +185,7 @@ def _topic_names(admin: TopicAdmin, pattern: str | None, exclude_internal: bool)
         stripped = pattern.strip().replace(",", "|").strip("\"'")
         try:
             expression = re.compile(stripped)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise CommandError(f"{pattern} is an invalid regex: {error}") from None
         names = [name for name in names if expression.fullmatch(name)]
     return [name for name in names if not (exclude_internal and name in _INTERNAL_TOPICS)]

@@ -70,7 +70,7 @@ def _check_pattern(pattern: str) -> None:
         )
     try:
         re.compile(expression.strip())
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"Illegal client matching pattern: {pattern} ({error})") from None
 
 

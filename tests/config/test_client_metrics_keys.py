@@ -18,6 +18,8 @@ from kbroker.errors import ConfigError
         ({"match": "client_id"}, "Illegal client matching pattern: client_id;", False),
         ({"match": "colour=.*"}, "expected one of client_id, client_instance_id", False),
         ({"match": "client_id=.*,client_id=["}, "Illegal client matching pattern: client_id=[", False),
+        ({"match": "client_id=a{99999999999999}"}, "Illegal client matching pattern: client_id=a{", False),
+        ({"match": "client_id=" + "(" * 10_000}, "Illegal client matching pattern: client_id=((", False),
     ],
 )
 def test_what_cannot_be_set_is_explained(configs, message, is_bad_request):
