@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def build_editable(
     each start of the interpreter as a whole command of ours needs; Ctrl-C within that is a traceback nobody can catch.
     """
     settings = {"editable_mode": "compat", **(config_settings or {})}
-    return build_meta.build_editable(wheel_directory, settings, metadata_directory)
+    with warnings.catch_warnings():
+        # A screenful about that way's future, which newer pips show to everybody who installs a clone.
+        warnings.filterwarnings("ignore", "Compat editable installs")
+        return build_meta.build_editable(wheel_directory, settings, metadata_directory)
 
 
 def _compiles() -> bool:

@@ -50,14 +50,25 @@ install_packages() {
     "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
+make_venv_by_pip() { "$1" -m venv --clear --without-pip .venv && "$1" -m pip --python .venv install pip; }
+
 # Make .venv with pip in it, unless it is there.
 make_venv() {
-    local python package
+    local python package made_by
+    # What pip writes into it names the place where it was made: in a clone that was moved or copied it leads nowhere, or elsewhere.
+    made_by=$(sed -n 's/^command = //p' .venv/pyvenv.cfg 2>/dev/null) || true
+    case $made_by in
+        '' | *" $(pwd -P)/.venv") ;;
+        *)
+            say "Removing .venv, which was made for another place"
+            rm -rf .venv
+            ;;
+    esac
     if [ ! -x $bin/python ]; then
         python=$(find_python)
         say "Making .venv with $python"
-        # Debian keeps the module in a package of its own.
-        if ! "$python" -m venv --clear .venv 2>/dev/null; then
+        # Debian keeps what puts pip into it in a package of its own; a pip that is there already does as well.
+        if ! "$python" -m venv --clear .venv >/dev/null 2>&1 && ! make_venv_by_pip "$python" >/dev/null 2>&1; then
             rm -rf .venv
             package=$("$python" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')
             install_packages "$package"
@@ -72,6 +83,15 @@ make_venv() {
     fi
 }
 
+# pip writes the interpreter's path behind the `#!` of .venv/bin/kbroker, where the system ends it at a blank.
+mend_command() {
+    local text
+    case $PWD in *[[:space:]]*) ;; *) return 0 ;; esac
+    text=$(sed 1d $bin/kbroker)
+    # To Python the second and third line are a text that nobody uses.
+    printf '%s\n' '#!/bin/sh' "'''exec' \"$PWD/$bin/python\" \"\$0\" \"\$@\"" "' '''" "$text" >$bin/kbroker
+}
+
 # Install kbroker with some of its extras, unless that was done for this pyproject.toml.
 install_extras() { # [extra,...]
     local stamp=".venv/.kbroker-${1:-run}" wanted
@@ -80,6 +100,7 @@ install_extras() { # [extra,...]
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || [ ! -e $bin/kbroker ]; then
         say "Installing kbroker and what it needs${1:+ for: ${1//,/, }} (pip)"
         $bin/python -m pip install --disable-pip-version-check -e ".${1:+[$1]}"
+        mend_command
         printf '%s' "$wanted" > "$stamp"
     fi
     # Environments that forbid writing bytecode would have each start compile everything anew.

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,47 @@ def test_a_python_without_venv_names_what_to_install(checkout: Path, machine: Ca
     assert done.returncode == 1
     assert "missing: python3.12-venv. There is no apt-get here" in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_without_the_package_that_puts_pip_into_an_environment_the_machines_pip_does(
+    checkout: Path, machine: Callable[..., dict[str, str]]
+) -> None:
+    """Nobody needs to be root for it, nor to have a sudo."""
+    python = """case "$*" in *version_info\\[:3\\]*) echo 3.12.1 ;;
+        *without-pip*) mkdir -p .venv/bin; cp "$0" .venv/bin/python ;; "-m venv"*) echo no ensurepip; exit 1 ;;
+        "-m pip --python .venv install pip") echo pip of the machine >.venv/pip ;;
+        *"-m pip install"*) cat .venv/pip; exit 7 ;; esac"""
+    done = run(checkout, "run", env=machine(python3=python, mkdir='exec /bin/mkdir "$@"', cp='exec /bin/cp "$@"'))
+    assert done.returncode == 7
+    assert done.stdout.endswith("pip of the machine\n")
+    assert "no ensurepip" not in done.stdout
+
+
+def test_a_clone_that_was_moved_gets_a_new_environment(checkout: Path, machine: Callable[..., dict[str, str]]) -> None:
+    """The commands of the old one would run what lies in the place where they were made."""
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/pyvenv.cfg").write_text("home = /usr/bin\ncommand = /usr/bin/python3 -m venv /elsewhere/.venv\n")
+    done = run(checkout, "run", env={**machine(), "PYTHON": "/no/such/python"})
+    assert "Removing .venv, which was made for another place" in done.stdout
+    assert not (checkout / ".venv").exists()
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv/pyvenv.cfg").write_text(f"command = /usr/bin/python3 -m venv {checkout.resolve()}/.venv\n")
+    run(checkout, "run", env={"PATH": str(checkout.parent / "bin"), "PYTHON": "/no/such/python"})
+    assert (checkout / ".venv").exists()
+
+
+def test_the_command_works_in_a_directory_with_a_blank_in_its_name(tmp_path: Path) -> None:
+    checkout = tmp_path / "my clone"
+    shutil.copytree(PROJECT / "scripts", checkout / "scripts")
+    command = checkout / ".venv/bin/kbroker"
+    command.parent.mkdir(parents=True)
+    (command.parent / "python").symlink_to(sys.executable)
+    command.write_text(f"#!{command.parent}/python\n# A comment\nimport sys\nprint(sys.argv[1:])\n")
+    command.chmod(0o755)
+    (checkout / "scripts/mend").write_text('#!/usr/bin/env bash\n. "$(dirname "$0")/shared.sh"\nmend_command\n')
+    run(checkout, "mend", env={"PATH": os.environ["PATH"]}).check_returncode()
+    done = subprocess.run([str(command), "a b", "c"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("['a b', 'c']\n", "")
 
 
 def test_a_virtual_environment_without_pip_is_told(checkout: Path, machine: Callable[..., dict[str, str]]) -> None:
