@@ -15,6 +15,18 @@ The wire codes themselves are in kbroker.protocol.error_codes.
 
 from __future__ import annotations
 
+_LONGEST_MESSAGE = 4_000
+"""Letters, of up to four bytes each."""
+
+
+def bounded_message(message: str) -> str:
+    """
+    Return a message for a client, cut when it is too long to be carried.
+
+    A name that it repeats may be as long as the protocol allows any text to be.
+    """
+    return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
+
 
 class KbrokerError(Exception):
     """Everything kbroker raises on purpose."""
@@ -25,10 +37,11 @@ class KafkaError(KbrokerError):
     An error that a client is told by its Kafka code.
 
     code     the wire code, one of kbroker.protocol.error_codes.ErrorCode
-    message  what a person should read; empty means the code's own text
+    message  what a person should read, of which so much is kept as a client can read; empty means the code's own text
     """
 
     def __init__(self, code: int, message: str = "") -> None:
+        message = bounded_message(message)
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -16,6 +16,7 @@ from kbroker.api.endpoints import client_endpoint
 from kbroker.api.handler import Handler, answering
 from kbroker.api.request import ConnectionInfo, RequestContext
 from kbroker.clock import Clock
+from kbroker.errors import bounded_message
 from kbroker.protocol.api_keys import API_VERSIONS, ApiKey
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.add_raft_voter import AddRaftVoterRequest, AddRaftVoterResponse
@@ -147,7 +148,7 @@ def _update_features(request: UpdateFeaturesRequest) -> UpdateFeaturesResponse:
         return UpdateFeaturesResponse(error_message=None)
     return UpdateFeaturesResponse(
         error_code=ErrorCode.INVALID_UPDATE_VERSION,
-        error_message=f"No feature was changed: {_why_not(request.feature_updates[0])}",
+        error_message=bounded_message(f"No feature was changed: {_why_not(request.feature_updates[0])}"),
     )
 
 

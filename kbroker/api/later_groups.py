@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kbroker.api.handler import Handler, answering
+from kbroker.errors import bounded_message
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages import consumer_group_describe, share_group_describe, streams_group_describe
@@ -57,7 +58,9 @@ _NO_STREAMS_GROUPS: Final = (
 
 
 def _not_found(group_id: str, kind: str) -> str:
-    return f"There is no {kind} group {group_id}: groups of that kind are not served in this version of the broker."
+    return bounded_message(
+        f"There is no {kind} group {group_id}: groups of that kind are not served in this version of the broker."
+    )
 
 
 def _consumer_heartbeat(_request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse:
@@ -69,7 +72,9 @@ def _consumer_describe(request: ConsumerGroupDescribeRequest) -> ConsumerGroupDe
         groups=[
             # Clients ask for a classic group next; when there is none either, this is what they show.
             consumer_group_describe.DescribedGroup(
-                group_id=group_id, error_code=_missing(group_id), error_message=f"Group {group_id} not found."
+                group_id=group_id,
+                error_code=_missing(group_id),
+                error_message=bounded_message(f"Group {group_id} not found."),
             )
             for group_id in request.group_ids
         ]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kbroker.api.handler import Handler, answering
+from kbroker.errors import bounded_message
 from kbroker.protocol.api_keys import ApiKey
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.alter_user_scram_credentials import (
@@ -38,7 +39,7 @@ def _describe(request: DescribeUserScramCredentialsRequest) -> DescribeUserScram
     return DescribeUserScramCredentialsResponse(
         error_message="",
         results=[
-            DescribeUserScramCredentialsResult(user=name, error_code=error, error_message=reason)
+            DescribeUserScramCredentialsResult(user=name, error_code=error, error_message=bounded_message(reason))
             for name, (error, reason) in ((name, _why_none(name, times)) for name, times in asked.items())
         ],
     )
@@ -74,7 +75,7 @@ def _alter(request: AlterUserScramCredentialsRequest) -> AlterUserScramCredentia
         )
     return AlterUserScramCredentialsResponse(
         results=[
-            AlterUserScramCredentialsResult(user=name, error_code=error, error_message=reason)
+            AlterUserScramCredentialsResult(user=name, error_code=error, error_message=bounded_message(reason))
             for name, (error, reason) in refused.items()
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbroker.coordinator.group import Group, GroupState
+from kbroker.errors import bounded_message
 from kbroker.protocol.error_codes import ErrorCode
 from kbroker.protocol.messages.describe_groups import DescribedGroup, DescribedGroupMember
 from kbroker.protocol.messages.list_groups import ListedGroup
@@ -32,7 +33,7 @@ def describe_group(
         missing = DescribedGroup(group_id=group_id, group_state=GroupState.DEAD, authorized_operations=operations)
         if api_version >= _NOT_FOUND_SINCE:
             missing.error_code = ErrorCode.GROUP_ID_NOT_FOUND
-            missing.error_message = f"Group {group_id} not found."
+            missing.error_message = bounded_message(f"Group {group_id} not found.")
             missing.authorized_operations = NOT_ASKED
         return missing
     is_stable = group.state is GroupState.STABLE

@@ -70,3 +70,13 @@ def test_share_groups_have_no_offsets(world, version: int) -> None:
     for api_key in (ApiKey.ALTER_SHARE_GROUP_OFFSETS, ApiKey.DELETE_SHARE_GROUP_OFFSETS):
         exchange = world.send(HANDLERS[api_key].handle, request_class(api_key)(group_id="g"), 0)
         assert exchange.response(response_class(api_key)).error_code == GROUP_ID_NOT_FOUND
+
+
+def test_the_longest_name_of_a_group_gets_its_answer(world) -> None:
+    """A message that repeats it has to be one that the protocol can carry."""
+    name = "g" * 32_767
+    for api_key in (ApiKey.CONSUMER_GROUP_DESCRIBE, ApiKey.SHARE_GROUP_DESCRIBE, ApiKey.STREAMS_GROUP_DESCRIBE):
+        request = request_class(api_key)(group_ids=[name])
+        response = world.send(HANDLERS[api_key].handle, request, API_VERSIONS[api_key][1])
+        (group,) = response.response(response_class(api_key)).groups
+        assert (group.group_id, group.error_code) == (name, GROUP_ID_NOT_FOUND)

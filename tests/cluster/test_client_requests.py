@@ -110,6 +110,15 @@ def simple(name: str = "t", partitions: int = 2, **fields) -> CreatableTopic:
     return CreatableTopic(name=name, num_partitions=partitions, replication_factor=1, **fields)
 
 
+@pytest.mark.parametrize("version", [1, 7])
+def test_the_longest_name_there_is_gets_its_error(house, version: int) -> None:
+    """A message that repeats it has to be one that the protocol can carry."""
+    response, _ = house.ask(creating(simple("n" * 32_767)), version)
+    (refused,) = response.topics
+    assert refused.error_code == 17
+    assert refused.error_message.startswith("Topic name is invalid")
+
+
 @pytest.mark.parametrize("version", range(8))
 def test_topics_are_created(house, version: int) -> None:
     configs = [CreatableTopicConfig(name="retention.ms", value="1000")]

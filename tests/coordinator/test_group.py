@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from kbroker.coordinator.group import ClientInfo, Group, GroupState, Member, ParkedRequest, fill_assignment
+from kbroker.coordinator.group_descriptions import describe_group
 from kbroker.coordinator.group_offsets import GroupOffsets
+from kbroker.protocol.error_codes import ErrorCode
+from kbroker.protocol.messages.describe_groups import DescribeGroupsResponse
 
 NOW = 1_700_000_000_000
 
@@ -125,3 +128,9 @@ def test_retention_counts_from_the_right_moment(subscribe: Any) -> None:
 def test_everybody_gets_an_assignment() -> None:
     """Members the leader left out get an empty one; strangers none."""
     assert fill_assignment(["a", "b"], {"a": b"1", "x": b"2"}) == {"a": b"1", "b": b""}
+
+
+def test_a_group_with_the_longest_name_is_told_missing() -> None:
+    name = "g" * 32_767
+    described = DescribeGroupsResponse(groups=[describe_group(None, name, 6)]).encode(6)
+    assert DescribeGroupsResponse.decode(described, 6)[0].groups[0].error_code == ErrorCode.GROUP_ID_NOT_FOUND
