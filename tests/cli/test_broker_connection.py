@@ -58,6 +58,8 @@ def serve() -> Iterator[Callable[[bytes | None], int]]:
 
     yield start
     for server in servers:
+        # Closing alone would leave its thread waiting.
+        server.shutdown(socket.SHUT_RDWR)
         server.close()
 
 
